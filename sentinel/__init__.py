@@ -1,0 +1,1 @@
+"""The domain of LLM-Sentinel: events, panes, detectors, correlation, alerting, configuration. No Flink import below this package."""

@@ -1,0 +1,18 @@
+"""Times on the wire: RFC 3339 in UTC with milliseconds; inside, integer epoch milliseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def to_rfc3339(epoch_ms: int) -> str:
+    """`2025-11-06T12:34:56.789Z` for an epoch in milliseconds."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{epoch_ms % 1000:03d}Z"
+
+
+def from_rfc3339(text: str) -> int:
+    """Epoch milliseconds of an RFC 3339 time; raises ValueError for one without a zone."""
+    parsed = datetime.fromisoformat(text)
+    if parsed.tzinfo is None:
+        raise ValueError(f"time {text!r} has no zone: expected RFC 3339, as 2025-11-06T12:34:56.789Z")
+    return round(parsed.timestamp() * 1000)
