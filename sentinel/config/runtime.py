@@ -1,0 +1,218 @@
+"""The configuration as workers see it: immutable structs, seconds as floats, no pydantic.
+
+A worker gets the published snapshot (topic ``sentinel-config``: ``{"version": N, "config": {…}}``) and builds this view from it in
+well below a millisecond. The snapshot was validated before it was published, so that nothing is validated again here; a snapshot
+that nevertheless lacks something raises ``KeyError`` or ``ValueError``, and the caller keeps the view that it had.
+"""
+
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import msgspec
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Where a detector looks: globs (``*``, ``?``) on tenant, application and model; an empty list means everywhere."""
+
+    tenants: tuple[str, ...] = ()
+    applications: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    excluded_tenants: tuple[str, ...] = ()
+
+    def matches(self, tenant_id: str, application_id: str, model: str | None = None) -> bool:
+        """Whether the detector applies. ``model=None`` leaves the model out of the question (application level)."""
+        return (
+            _any(self.tenants, tenant_id)
+            and _any(self.applications, application_id)
+            and (model is None or _any(self.models, model))
+            and tenant_id not in self.excluded_tenants
+        )
+
+
+class DetectorAction(msgspec.Struct, frozen=True):
+    """What follows a hit: an alert name (label ``alertname``) with a severity, or a request to Shield."""
+
+    alert: str | None = None
+    severity: Severity | None = None
+    shield: str | None = None
+    shield_config: dict[str, Any] | None = None
+
+
+class DetectorConfig(msgspec.Struct, frozen=True):
+    """One enabled detector that this release runs.
+
+    Attributes:
+        level: what it is fed with: ``event`` (one event), ``pane`` (windows of an application and model), ``user`` (user panes).
+        metric: canonical metric name, or None (patterns, silence).
+        params: the detector's ``config`` with defaults filled in; snake_case; durations end in ``_s`` and are seconds
+            (``window: 5m`` is ``window_s: 300.0``); patterns are ``[{"id": …, "pattern": …}]``.
+        severity: severity of the first action that names one, else ``warning``.
+    """
+
+    id: str
+    type: Literal["statistical", "rule", "ml", "behavioral"]
+    strategy: str
+    level: Literal["event", "pane", "user"]
+    metric: str | None
+    params: dict[str, Any]
+    severity: Severity = "warning"
+    scope: Scope = Scope()
+    actions: tuple[DetectorAction, ...] = ()
+    name: str = ""
+
+
+class Correlation(msgspec.Struct, frozen=True):
+    """Which anomalies belong together (per tenant and application)."""
+
+    enabled: bool = True
+    window_s: float = 600.0
+    max_related: int = 50
+
+
+class Dedup(msgspec.Struct, frozen=True):
+    """Equal anomalies within the window are one, with a count."""
+
+    enabled: bool = True
+    window_s: float = 300.0
+    fields: tuple[str, ...] = ("detector_id", "application_id", "severity")
+
+
+class Grouping(msgspec.Struct, frozen=True):
+    """How alerts become notifications. A route or a definition may say otherwise."""
+
+    enabled: bool = True
+    group_by: tuple[str, ...] = ("application_id", "detector_id")
+    group_wait_s: float = 30.0
+    group_interval_s: float = 300.0
+    repeat_interval_s: float = 14400.0
+
+
+class Matcher(msgspec.Struct, frozen=True):
+    """A condition on one label; regular expressions are RE2 and anchored at both ends; a missing label equals ``""``."""
+
+    label: str
+    op: Literal["=", "!=", "=~", "!~"]
+    value: str
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One route: all matchers must hold. The first matching route wins unless it says ``continue_matching``.
+
+    Timings are resolved: what the route left out is taken from the grouping.
+    """
+
+    matchers: tuple[Matcher, ...]
+    receivers: tuple[str, ...]
+    group_by: tuple[str, ...]
+    group_wait_s: float
+    group_interval_s: float
+    repeat_interval_s: float
+    continue_matching: bool = False
+
+
+class Receiver(msgspec.Struct, frozen=True):
+    """Name and type of a receiver; its addresses and secrets stay with the dispatcher."""
+
+    name: str
+    type: str
+    send_resolved: bool = True
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """When a definition is active; ``start``/``end`` are HH:MM of the IANA time zone, ``days`` are mon … sun."""
+
+    timezone: str = "UTC"
+    start: str | None = None
+    end: str | None = None
+    days: tuple[str, ...] = ()
+
+
+class DefinitionAction(msgspec.Struct, frozen=True):
+    """One action of an alert definition, with its own configuration (``receivers``, ``priority``, ``template``, …)."""
+
+    type: Literal["notification", "shield", "webhook", "incident"]
+    config: dict[str, Any]
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """One enabled alert definition (specification, Data Schemas 3). Empty filters let everything pass."""
+
+    id: str
+    name: str
+    description: str
+    trigger: Literal["anomaly", "metric_threshold", "event_pattern"]
+    severities: tuple[str, ...] = ()
+    detector_ids: tuple[str, ...] = ()
+    application_ids: tuple[str, ...] = ()
+    score_threshold: float = 0.0
+    aggregation_window_s: float | None = None
+    aggregation_function: Literal["count", "avg", "sum", "max", "min"] = "count"
+    aggregation_threshold: float = 1.0
+    actions: tuple[DefinitionAction, ...] = ()
+    max_frequency_s: float | None = None
+    grouping: tuple[str, ...] | None = None
+    schedule: Schedule | None = None
+
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """Receivers that the notification actions name, in order, each once."""
+        names = (name for action in self.actions if action.type == "notification" for name in action.config.get("receivers", ()))
+        return tuple(dict.fromkeys(names))
+
+
+class MaintenanceWindow(msgspec.Struct, frozen=True):
+    """Notifications that match are held back from each tick of the cron schedule, for the duration."""
+
+    name: str
+    schedule: str
+    duration_s: float
+    timezone: str = "UTC"
+    matchers: tuple[Matcher, ...] = ()
+
+
+class RuntimeConfig(msgspec.Struct, frozen=True):
+    """Everything that detection and alerting need from one published configuration version."""
+
+    version: int
+    detectors: tuple[DetectorConfig, ...] = ()
+    correlation: Correlation = Correlation()
+    dedup: Dedup = Dedup()
+    grouping: Grouping = Grouping()
+    default_receiver: str = ""
+    routes: tuple[Route, ...] = ()
+    receivers: tuple[Receiver, ...] = ()
+    definitions: tuple[Definition, ...] = ()
+    maintenance_windows: tuple[MaintenanceWindow, ...] = ()
+    resolve_timeout_s: float = 300.0
+    external_url: str = ""
+
+    @classmethod
+    def from_snapshot(cls, version: int, snapshot: dict[str, Any]) -> "RuntimeConfig":
+        """Build the view from ``SentinelConfig.to_snapshot()``.
+
+        Raises:
+            KeyError, ValueError: when the snapshot does not come from a validated configuration.
+        """
+        from sentinel.config.runtime_builder import build_runtime
+
+        return build_runtime(version, snapshot)
+
+    @classmethod
+    def from_record(cls, value: bytes | str) -> "RuntimeConfig":
+        """Build the view from a record's value on the topic ``sentinel-config``.
+
+        Raises:
+            KeyError, ValueError: when the value is not ``{"version": int, "config": {…}}`` of a validated configuration.
+        """
+        record = msgspec.json.decode(value)
+        return cls.from_snapshot(int(record["version"]), record["config"])
+
+    def at_level(self, level: Literal["event", "pane", "user"]) -> tuple[DetectorConfig, ...]:
+        """The detectors that are fed with events, panes or user panes."""
+        return tuple(detector for detector in self.detectors if detector.level == level)
+
+
+def _any(patterns: tuple[str, ...], value: str) -> bool:
+    return not patterns or any(pattern == "*" or fnmatchcase(value, pattern) for pattern in patterns)
