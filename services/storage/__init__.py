@@ -1,0 +1,1 @@
+"""Durable stores: Postgres migrations and OpenSearch index templates."""
