@@ -1,0 +1,1 @@
+"""Vectorised functions for the Table API."""

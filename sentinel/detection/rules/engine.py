@@ -1,0 +1,115 @@
+"""Evaluate all per-event rules over a batch and fold equal findings into one anomaly record each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sentinel.anomaly import Anomaly, anomaly_id
+from sentinel.config.runtime import DetectorConfig, RuntimeConfig
+from sentinel.detection.rules.patterns import PATTERN_SCORE, PatternRules
+from sentinel.detection.rules.thresholds import ThresholdRule
+from sentinel.events.columns import Columns
+from sentinel.events.model import UNKNOWN_MODEL, Event
+from sentinel.timestamps import to_rfc3339
+
+MAX_SAMPLES = 5
+
+
+class _Finding(NamedTuple):
+    row: int
+    detector: DetectorConfig
+    score: float
+    observed: float | None
+    threshold: float | None
+    sentence: str
+
+
+class EventRules:
+    """The per-event rules of one configuration version."""
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        self.config = config
+        detectors = config.at_level("event")
+        self._thresholds = [ThresholdRule(d) for d in detectors if d.strategy == "threshold"]
+        self._patterns = PatternRules([d for d in detectors if d.strategy == "pattern"])
+        self._dedup_ms = round(config.dedup.window_s * 1000) if config.dedup.enabled else 1
+
+    def evaluate(self, events: Sequence[Event], columns: Columns, event_ids: Sequence[object], now_ms: int) -> list[Anomaly]:
+        """Anomalies of the batch: findings of one detector, tenant, application and dedup window are folded, with their count."""
+        folded: dict[str, Anomaly] = {}
+        for finding in self._findings(events, columns):
+            tenant, application, model = columns.keys[finding.row]
+            detector = finding.detector
+            if not detector.scope.matches(tenant, application, model):
+                continue
+            time_ms = int(columns.times_ms[finding.row])
+            identity = anomaly_id(
+                tenant_id=tenant,
+                detector_id=detector.id,
+                application_id=application,
+                severity=detector.severity,
+                entity_type="application",
+                entity_id=application,
+                first_event_ms=time_ms,
+                dedup_window_ms=self._dedup_ms,
+            )
+            known = folded.get(identity)
+            if known is None:
+                folded[identity] = self._anomaly(identity, finding, columns, events[finding.row], str(event_ids[finding.row]), now_ms)
+            else:
+                _fold(known, finding, to_rfc3339(time_ms), str(event_ids[finding.row]))
+        return list(folded.values())
+
+    def _findings(self, events: Sequence[Event], columns: Columns) -> list[_Finding]:
+        findings = [
+            _Finding(row, rule.detector, rule.score(observed), observed, rule.value, rule.describe(observed))
+            for rule in self._thresholds
+            for row, observed in rule.hits(events, columns)
+        ]
+        for hit in self._patterns.hits(events):
+            sentence = f"the {hit.field} matches pattern {hit.pattern_id}: “{hit.excerpt}”"
+            findings.append(_Finding(hit.row, hit.detector, PATTERN_SCORE, None, None, sentence))
+        return findings
+
+    def _anomaly(self, identity: str, finding: _Finding, columns: Columns, event: Event, event_id: str, now_ms: int) -> Anomaly:
+        tenant, application, model = columns.keys[finding.row]
+        detector = finding.detector
+        seen = to_rfc3339(int(columns.times_ms[finding.row]))
+        metrics = {"observed_value": finding.observed, "threshold": finding.threshold}
+        return Anomaly(
+            anomaly_id=identity,
+            timestamp=to_rfc3339(now_ms),
+            detector_id=detector.id,
+            detector_type=detector.type,
+            severity=detector.severity,
+            score=finding.score,
+            tenant_id=tenant,
+            application_id=application,
+            model="" if model == UNKNOWN_MODEL else model,
+            metric=detector.metric or "",
+            user_id=columns.users[finding.row],
+            title=f"{detector.name or detector.id}: {application}",
+            description=finding.sentence,
+            affected_entity={"type": "application", "id": application, "name": application},
+            metrics={name: value for name, value in metrics.items() if value is not None},
+            context={"window_start": seen, "window_end": seen, "sample_events": [event_id], "related_anomalies": []},
+            first_seen=seen,
+            last_seen=seen,
+            config_version=self.config.version,
+        )
+
+
+def _fold(anomaly: Anomaly, finding: _Finding, seen: str, event_id: str) -> None:
+    anomaly.count += 1
+    anomaly.first_seen = min(anomaly.first_seen, seen)
+    anomaly.last_seen = max(anomaly.last_seen, seen)
+    anomaly.context["window_start"] = anomaly.first_seen
+    anomaly.context["window_end"] = anomaly.last_seen
+    if len(anomaly.context["sample_events"]) < MAX_SAMPLES:
+        anomaly.context["sample_events"].append(event_id)
+    if finding.score > anomaly.score:
+        anomaly.score = finding.score
+        anomaly.description = finding.sentence
+        if finding.observed is not None:
+            anomaly.metrics["observed_value"] = finding.observed

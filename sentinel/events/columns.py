@@ -1,0 +1,70 @@
+"""The numbers of a batch of events as columns, which per-event rules and panes both read.
+
+Absent numbers are NaN in float columns. `times_ms` is the event time that the system uses: the Kafka record's timestamp, not the body's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sentinel.events.model import UNKNOWN_MODEL, Event
+
+FloatColumn = npt.NDArray[np.float64]
+IntColumn = npt.NDArray[np.int64]
+BoolColumn = npt.NDArray[np.bool_]
+
+_NAN = float("nan")
+
+
+class Columns(NamedTuple):
+    """One entry an event. Latency in ms, cost in USD."""
+
+    times_ms: IntColumn
+    is_prompt: BoolColumn
+    is_call: BoolColumn
+    is_error: BoolColumn
+    latency_ms: FloatColumn
+    total_tokens: FloatColumn
+    prompt_tokens: FloatColumn
+    completion_tokens: FloatColumn
+    cost: FloatColumn
+    keys: list[tuple[str, str, str]]
+    """(tenant, application, model)"""
+    users: list[str]
+    """The user id, or ''."""
+
+
+def columns_of(events: list[Event], times_ms: IntColumn) -> Columns:
+    """Extract the columns; `times_ms` has one event time for each event."""
+    kinds = [event.event_type for event in events]
+    data = [event.data for event in events]
+    latency_ms = _floats([d.latency_ms for d in data])
+    total = _floats([d.total_tokens for d in data])
+    prompt = _floats([d.prompt_tokens for d in data])
+    completion = _floats([d.completion_tokens for d in data])
+    is_prompt = np.fromiter((kind == "llm.request" for kind in kinds), np.bool_, len(kinds))
+    is_failure = np.fromiter((kind == "llm.error" for kind in kinds), np.bool_, len(kinds))
+    is_call = np.fromiter((kind == "llm.response" for kind in kinds), np.bool_, len(kinds)) | is_failure
+    bad_status = np.fromiter((d.status is not None and d.status != "success" for d in data), np.bool_, len(kinds))
+    return Columns(
+        times_ms=times_ms,
+        is_prompt=is_prompt,
+        is_call=is_call,
+        is_error=is_failure | (is_call & bad_status),
+        latency_ms=latency_ms,
+        # A response that names no total has the sum of its parts, when it names both.
+        total_tokens=np.where(np.isnan(total), prompt + completion, total),
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cost=_floats([d.cost for d in data]),
+        keys=[(event.tenant_id, event.application_id, event.data.model or UNKNOWN_MODEL) for event in events],
+        users=[event.metadata.user_id or "" if event.metadata is not None else "" for event in events],
+    )
+
+
+def _floats(values: list[float | None] | list[int | None]) -> FloatColumn:
+    # numpy turns None into NaN when the type is float.
+    return np.array(values, dtype=np.float64)

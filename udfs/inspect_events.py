@@ -1,0 +1,101 @@
+"""The one Python hop of the per-event path: raw records in, partial panes, findings and refusals out.
+
+Decoding, validation, per-event rules and folding share one crossing between the JVM and Python, because the crossing costs more than the work.
+A batch of N records gives N rows, as a vectorised function must; the partial panes of the batch (never more than N) sit in its first rows, a refusal
+sits in the row of its record, and what is left is empty and dropped right behind the hop.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyflink.table import DataTypes, FunctionContext
+from pyflink.table.types import DataType
+from pyflink.table.udf import ScalarFunction, udf
+
+from sentinel.config.runtime import RuntimeConfig
+from sentinel.detection.rules.engine import EventRules
+from sentinel.events.columns import Columns, columns_of
+from sentinel.events.decode import decode_batch
+from sentinel.events.folding import fold_panes, fold_user_panes
+from sentinel.events.rejects import dlq_record
+from sentinel.identity import record_event_id
+from udfs.config_watch import ConfigWatch, watch
+
+RESULT_TYPE: DataType = DataTypes.ROW(
+    [
+        DataTypes.FIELD("pane_keys", DataTypes.ARRAY(DataTypes.STRING())),
+        DataTypes.FIELD("pane_sums", DataTypes.ARRAY(DataTypes.BIGINT())),
+        DataTypes.FIELD("user_keys", DataTypes.ARRAY(DataTypes.STRING())),
+        DataTypes.FIELD("user_sums", DataTypes.ARRAY(DataTypes.BIGINT())),
+        DataTypes.FIELD("anomalies", DataTypes.ARRAY(DataTypes.STRING())),
+        DataTypes.FIELD("dlq", DataTypes.STRING()),
+    ]
+)
+"""pane_keys: tenant, application, model, exemplars of latency, tokens and cost, any event id.
+pane_sums: start (epoch ms), `PANE_SUMS`, 12 histogram words. user_keys: tenant, application, user. user_sums: start (epoch ms), events."""
+
+
+class InspectEvents(ScalarFunction):  # type: ignore[misc]
+    """Vectorised: (value, topic, partition, offset, event time in epoch ms) -> ROW of `RESULT_TYPE`."""
+
+    def __init__(self, bootstrap: str, snapshot: bytes) -> None:
+        self._bootstrap = bootstrap
+        self._snapshot = snapshot
+
+    def open(self, function_context: FunctionContext) -> None:
+        self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
+        self._rules = EventRules(self._watch.current)
+
+    def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, time_ms: pd.Series) -> pd.DataFrame:
+        rules = self._current_rules(self._watch.current)
+        now_ms = time.time_ns() // 1_000_000
+        size = len(value)
+        out: dict[str, Any] = {field.name: [None] * size for field in RESULT_TYPE.fields}
+        values = value.tolist()
+        decoded = decode_batch(values)
+        for row, reject in decoded.rejects:
+            out["dlq"][row] = dlq_record(
+                values[row] or b"",
+                reject,
+                topic=topic.iat[row],
+                partition=int(partition.iat[row]),
+                offset=int(offset.iat[row]),
+                record_ms=int(time_ms.iat[row]),
+                failed_ms=now_ms,
+            )
+        if decoded.events:
+            good = np.asarray(decoded.rows)
+            columns = columns_of(decoded.events, time_ms.to_numpy(np.int64)[good])
+            ids = [
+                event.event_id or record_event_id(topic.iat[row], int(partition.iat[row]), int(offset.iat[row]))
+                for row, event in zip(decoded.rows, decoded.events, strict=True)
+            ]
+            found = rules.evaluate(decoded.events, columns, ids, now_ms)
+            if found:
+                out["anomalies"][0] = [anomaly.to_json().decode() for anomaly in found]
+            _place_panes(out, columns, ids)
+        return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in out.items()})
+
+    def _current_rules(self, config: RuntimeConfig) -> EventRules:
+        if config.version != self._rules.config.version:
+            self._rules = EventRules(config)
+        return self._rules
+
+
+def _place_panes(out: dict[str, Any], columns: Columns, ids: list[Any]) -> None:
+    panes = fold_panes(columns, ids)
+    count = len(panes.keys)
+    out["pane_keys"][:count] = [[*key, *exemplars] for key, exemplars in zip(panes.keys, panes.exemplars, strict=True)]
+    out["pane_sums"][:count] = np.column_stack((panes.starts_ms, panes.sums)).tolist()
+    users = fold_user_panes(columns)
+    out["user_keys"][: len(users.keys)] = [list(key) for key in users.keys]
+    out["user_sums"][: len(users.keys)] = np.column_stack((users.starts_ms, users.events)).tolist()
+
+
+def inspect_events(bootstrap: str, snapshot: bytes) -> Any:
+    """The function to register: `inspect_events(value, topic, partition, offset, time_ms)`."""
+    return udf(InspectEvents(bootstrap, snapshot), result_type=RESULT_TYPE, func_type="pandas", name="inspect_events")
