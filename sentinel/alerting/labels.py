@@ -1,0 +1,99 @@
+"""Labels of an anomaly, their fingerprint, and matchers on them (Alertmanager's data model, own hash)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+import re2
+
+from sentinel.anomaly import Anomaly
+from sentinel.config.runtime import Matcher
+
+ALL_LABELS = "..."
+"""As the only name in a `group_by`: group by every label (Alertmanager's notation)."""
+
+ALIASES = {"application": "application_id", "detector": "detector_id", "tenant": "tenant_id", "user": "user_id"}
+"""Short names that the specification's examples use for labels."""
+
+_OPTIONAL_FIELDS = ("user_id", "detector_type", "entity_type", "entity_id")
+
+
+def canonical(name: str) -> str:
+    """The label's own name: `application` is `application_id`."""
+    return ALIASES.get(name, name)
+
+
+def labels_of(anomaly: Anomaly, alertname: str, extra: Mapping[str, str], group_by: tuple[str, ...] = ()) -> dict[str, str]:
+    """The label set of an anomaly, sorted by name, without empty values.
+
+    Later sources win: `extra` (labels that the definition sets), the anomaly's own `labels` (team, environment, …), its fields. User and
+    entity become labels only where `group_by` asks for them, since otherwise every user would be an alert of its own.
+    """
+    labels = {**extra, **anomaly.labels}
+    labels.update(
+        alertname=alertname,
+        tenant_id=anomaly.tenant_id,
+        application_id=anomaly.application_id,
+        detector_id=anomaly.detector_id,
+        severity=anomaly.severity,
+        model=anomaly.model,
+        metric=anomaly.metric,
+    )
+    for name in group_by:
+        if name in _OPTIONAL_FIELDS:
+            labels[name] = _optional_field(anomaly, name)
+    return {name: labels[name] for name in sorted(labels) if labels[name]}
+
+
+def _optional_field(anomaly: Anomaly, name: str) -> str:
+    if name.startswith("entity_"):
+        return str(anomaly.affected_entity.get(name.removeprefix("entity_"), ""))
+    return str(getattr(anomaly, name))
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """16 hexadecimal digits that name a label set: BLAKE2b-64 over `name 0xFF value 0xFF`, sorted by name.
+
+    Alertmanager hashes the same bytes with FNV-1a; the digits differ, the meaning (equal labels, equal fingerprint) does not.
+    """
+    data = "".join([f"{name}\xff{labels[name]}\xff" for name in sorted(labels)])
+    return blake2b(data.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def common(label_sets: list[dict[str, str]]) -> dict[str, str]:
+    """The pairs that all label sets share."""
+    if not label_sets:
+        return {}
+    first, *others = label_sets
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+
+
+Predicate = Callable[[Mapping[str, str]], bool]
+
+
+def compile_matcher(matcher: Matcher) -> Predicate:
+    """A function from labels to whether the matcher holds. A missing label equals `""`; expressions are RE2, anchored at both ends.
+
+    Raises:
+        ValueError: when the expression is not RE2, naming label and expression.
+    """
+    name, value = canonical(matcher.label), matcher.value
+    if matcher.op == "=":
+        return lambda labels: labels.get(name, "") == value
+    if matcher.op == "!=":
+        return lambda labels: labels.get(name, "") != value
+    expression = _expression(name, value)
+    if matcher.op == "=~":
+        return lambda labels: expression.fullmatch(labels.get(name, "")) is not None
+    return lambda labels: expression.fullmatch(labels.get(name, "")) is None
+
+
+def _expression(name: str, value: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(value, options)
+    except re2.error as error:
+        raise ValueError(f"matcher on label {name!r}: expected an RE2 expression, found {value!r} ({error})") from None

@@ -1,0 +1,106 @@
+"""The two records that alerting emits (topics `llm-alerts` and `notify-<receiver>`, tables `alerts` and `notifications`)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from sentinel.identity import stable_id
+
+MAX_ANOMALY_IDS = 50
+"""Most anomaly ids listed in an alert record; `count` still counts all occurrences."""
+
+Status = Literal["firing", "resolved"]
+
+_encoder = msgspec.json.Encoder()
+
+
+class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """State of one alert after a change. Later records of the same `alert_id` replace earlier ones.
+
+    Holds event times only (RFC 3339, milliseconds, Z), so the record is a function of the anomalies and not of when they were processed.
+    """
+
+    alert_id: str
+    definition_id: str
+    tenant_id: str
+    status: Status
+    severity: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    group_key: str
+    starts_at: str
+    ends_at: str | None
+    last_seen: str
+    count: int
+    anomaly_ids: list[str]
+    receivers: list[str]
+    config_version: int
+    fingerprint: str
+
+    def to_json(self) -> bytes:
+        """The record as UTF-8 JSON; equal records give equal bytes."""
+        return _encoder.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> AlertRecord:
+        """Parse what `to_json` wrote. Raises `msgspec.ValidationError` when a field is missing or of a wrong type."""
+        return msgspec.json.decode(data, type=cls)
+
+
+class NotifiedAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """One label set inside a notification, in the field names of Alertmanager's webhook version 4."""
+
+    status: Status
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    startsAt: str  # noqa: N815
+    endsAt: str  # noqa: N815
+    generatorURL: str  # noqa: N815
+    fingerprint: str
+
+
+class NotificationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One message for one receiver. Holds no secret: the dispatcher looks the receiver up by name."""
+
+    notification_id: str
+    alert_id: str
+    tenant_id: str
+    receiver: str
+    receiver_type: str
+    sequence: int
+    status: Status
+    group_key: str
+    group_labels: dict[str, str]
+    common_labels: dict[str, str]
+    common_annotations: dict[str, str]
+    external_url: str
+    alerts: list[NotifiedAlert]
+    severity: str
+    title: str
+    text: str
+    created_at: str
+    config_version: int
+
+    def to_json(self) -> bytes:
+        """The record as UTF-8 JSON; equal records give equal bytes."""
+        return _encoder.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> NotificationRecord:
+        """Parse what `to_json` wrote. Raises `msgspec.ValidationError` when a field is missing or of a wrong type."""
+        return msgspec.json.decode(data, type=cls)
+
+
+Output = AlertRecord | NotificationRecord
+
+
+def alert_id(tenant_id: str, definition_id: str, group_labels: str, starts_at: str) -> str:
+    """UUIDv5 of what makes an alert that alert; `group_labels` is the canonical JSON of `AlertKey`."""
+    return stable_id(tenant_id, definition_id, group_labels, starts_at)
+
+
+def notification_id(alert: str, receiver: str, sequence: int) -> str:
+    """UUIDv5 of alert, receiver and the number of the message to that receiver (from 1)."""
+    return stable_id(alert, receiver, sequence)
