@@ -1,0 +1,199 @@
+"""All detectors of one application: its models' keys, the application as a whole, and its users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sentinel.config.runtime import DetectorConfig
+from sentinel.detection.detection import Detection
+from sentinel.detection.detectors import PaneDetector
+from sentinel.detection.metrics import merge_panes
+from sentinel.panes import Pane, UserPane
+
+Found = tuple[DetectorConfig, str, Detection]
+"""Detector, model (empty at application level), detection."""
+Failed = Callable[[DetectorConfig, str, Exception], None]
+
+
+class Plan:
+    """Which detectors a key gets: built once a configuration, shared by all keys."""
+
+    def __init__(self, detectors: tuple[DetectorConfig, ...], levels: dict[str, str], make: Callable[[DetectorConfig], PaneDetector]) -> None:
+        self.detectors = detectors
+        self.levels = levels
+        self.make = make
+
+    def at(self, level: str, tenant_id: str, application_id: str, model: str | None) -> list[DetectorConfig]:
+        return [d for d in self.detectors if self.levels[d.id] == level and d.scope.matches(tenant_id, application_id, model)]
+
+
+class Slot:
+    """One detector at one key, with the configuration that it was made from."""
+
+    __slots__ = ("config", "detector")
+
+    def __init__(self, config: DetectorConfig, detector: PaneDetector) -> None:
+        self.config, self.detector = config, detector
+
+
+class ApplicationState:
+    """The state of one tenant and application. Panes wait here until event time has passed them, then go second by second."""
+
+    __slots__ = ("_failed", "application", "application_id", "last_ms", "models", "plan", "tenant_id", "timed", "user_waiting", "users", "waiting")
+
+    def __init__(self, tenant_id: str, application_id: str, plan: Plan, failed: Failed) -> None:
+        self.tenant_id, self.application_id = tenant_id, application_id
+        self.plan, self._failed = plan, failed
+        self.last_ms = 0
+        self.waiting: dict[int, list[Pane]] = {}
+        self.user_waiting: dict[int, UserPane] = {}
+        self.models: dict[str, list[Slot]] = {}
+        self.application: list[Slot] = self._slots("application", None)
+        self.users: list[Slot] = self._slots("user", None)
+        self._find_timed()
+
+    def _slots(self, level: str, model: str | None) -> list[Slot]:
+        plan = self.plan
+        return [Slot(config, plan.make(config)) for config in plan.at(level, self.tenant_id, self.application_id, model)]
+
+    def _find_timed(self) -> None:
+        self.timed = [slot for slot in self.application if slot.config.strategy == "silence"]
+
+    @property
+    def keys(self) -> int:
+        return 1 + len(self.models)
+
+    def next_timer(self) -> int | None:
+        """The next event time at which something is due: a waiting pane's end or a detector's timer."""
+        due = [pane.end_ms for panes in self.waiting.values() for pane in panes[:1]]
+        due += [pane.end_ms for pane in self.user_waiting.values()]
+        due += [timer for slot in self.timed if (timer := slot.detector.next_timer()) is not None]
+        return min(due) if due else None
+
+    def advance(self, watermark_ms: int) -> list[Found]:
+        """Everything that event time up to the watermark makes due, in event-time order."""
+        found: list[Found] = []
+        waiting, user_waiting = self.waiting, self.user_waiting
+        ready = [start for start, panes in waiting.items() if panes[0].end_ms <= watermark_ms] if waiting else []
+        ready_users = [start for start, pane in user_waiting.items() if pane.end_ms <= watermark_ms] if user_waiting else []
+        if len(ready) > 1:
+            ready.sort()
+        for start in ready:
+            panes = waiting.pop(start)
+            if self.timed:
+                # A silence that ended with this pane must be noticed before it, however late the watermark came.
+                self._on_time(start, found)
+            self._on_second(panes, found)
+        for start in sorted(ready_users):
+            user_pane = user_waiting.pop(start)
+            for slot in self.users:
+                self._run(slot, "", user_pane, found)
+        if self.timed:
+            self._on_time(watermark_ms, found)
+        return found
+
+    def _on_second(self, panes: list[Pane], found: list[Found]) -> None:
+        if len(panes) > 1:
+            panes.sort(key=lambda pane: pane.model)
+        for pane in panes:
+            slots = self.models.get(pane.model)
+            if slots is None:
+                slots = self.models[pane.model] = self._slots("model", pane.model)
+            for slot in slots:
+                self._run(slot, pane.model, pane, found)
+        if self.application:
+            whole = panes[0] if len(panes) == 1 else merge_panes(panes)
+            for slot in self.application:
+                self._run(slot, "", whole, found)
+
+    def _run(self, slot: Slot, model: str, pane: Pane | UserPane, found: list[Found]) -> None:
+        try:
+            detection = slot.detector.on_pane(pane)
+        except Exception as error:
+            # One detector's fault must not stop the others: it starts afresh at this key, counted and reported.
+            slot.detector = self.plan.make(slot.config)
+            self._failed(slot.config, f"{self.tenant_id}|{self.application_id}|{model}", error)
+            return
+        if detection is not None:
+            found.append((slot.config, model, detection))
+
+    def _on_time(self, now_ms: int, found: list[Found]) -> None:
+        for slot in self.timed:
+            try:
+                while (detection := slot.detector.on_time(now_ms)) is not None:
+                    found.append((slot.config, "", detection))
+            except Exception as error:
+                slot.detector = self.plan.make(slot.config)
+                self._failed(slot.config, f"{self.tenant_id}|{self.application_id}|", error)
+
+    def replan(self, plan: Plan) -> None:
+        """Take over a new configuration: unchanged detectors keep their state, the others start afresh or go."""
+        before = self.plan
+        self.plan = plan
+
+        def kept(slots: list[Slot], level: str, model: str | None) -> list[Slot]:
+            old = {slot.config.id: slot for slot in slots if before.levels.get(slot.config.id) == plan.levels.get(slot.config.id)}
+            return [
+                Slot(config, old[config.id].detector)
+                if config.id in old and same_learning(old[config.id].config, config)
+                else Slot(config, plan.make(config))
+                for config in plan.at(level, self.tenant_id, self.application_id, model)
+            ]
+
+        self.application = kept(self.application, "application", None)
+        self.users = kept(self.users, "user", None)
+        self.models = {model: kept(slots, "model", model) for model, slots in self.models.items()}
+        self._find_timed()
+
+    # -- state ----------------------------------------------------------------------------------------------------------------
+
+    def to_state(self) -> list[Any]:
+        def states(slots: list[Slot]) -> list[Any]:
+            return [[slot.config.id, fingerprint(slot.config), slot.detector.to_state()] for slot in slots]
+
+        return [
+            self.tenant_id,
+            self.application_id,
+            self.last_ms,
+            [pane for panes in self.waiting.values() for pane in panes],
+            list(self.user_waiting.values()),
+            states(self.application),
+            states(self.users),
+            {model: states(slots) for model, slots in self.models.items()},
+        ]
+
+    def restore(self, state: list[Any], to_pane: Callable[[Any], Pane], to_user_pane: Callable[[Any], UserPane]) -> None:
+        """Take over the fields of `to_state` after the two names; states of detectors that changed meanwhile are dropped."""
+        self.last_ms, waiting, users_waiting, application, users, models = state
+        for raw in waiting:
+            pane = to_pane(raw)
+            self.waiting.setdefault(pane.start_ms, []).append(pane)
+        for raw in users_waiting:
+            user_pane = to_user_pane(raw)
+            self.user_waiting[user_pane.start_ms] = user_pane
+        _restore(self.application, application)
+        _restore(self.users, users)
+        for model, states in models.items():
+            self.models[model] = self._slots("model", model)
+            _restore(self.models[model], states)
+        self._find_timed()
+
+
+def _restore(slots: list[Slot], states: list[Any]) -> None:
+    stored = {name: (mark, state) for name, mark, state in states}
+    for slot in slots:
+        mark, state = stored.get(slot.config.id, ("", None))
+        if mark == fingerprint(slot.config):
+            slot.detector.from_state(state)
+
+
+def same_learning(old: DetectorConfig, new: DetectorConfig) -> bool:
+    """Whether a detector's state stays meaningful under the new configuration."""
+    return fingerprint(old) == fingerprint(new)
+
+
+def fingerprint(config: DetectorConfig) -> str:
+    """What the state of a detector depends on; severity of actions included, since it is part of an anomaly's identity."""
+    severities = [action.severity for action in config.actions]
+    return f"{config.strategy}|{config.metric}|{sorted(config.params.items())}|{config.severity}|{severities}"

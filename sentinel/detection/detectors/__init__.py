@@ -1,0 +1,54 @@
+"""The pane detectors by strategy. Each is a plain class: `on_pane`, `on_time`, `next_timer`, `to_state`, `from_state`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from sentinel.config.runtime import DetectorConfig
+from sentinel.detection.detection import Detection
+from sentinel.detection.detectors.moving_average import MovingAverageDetector
+from sentinel.detection.detectors.peer import PeerDetector
+from sentinel.detection.detectors.percentile import PercentileDetector
+from sentinel.detection.detectors.silence import SilenceDetector
+from sentinel.detection.detectors.threshold import ThresholdDetector
+from sentinel.detection.detectors.zscore import ZScoreDetector
+from sentinel.detection.tuning import Tuning
+
+
+class PaneDetector(Protocol):
+    """A detector of one key. Panes come in event-time order; `on_time` says that event time has reached `now_ms`."""
+
+    tuning: Tuning
+
+    def on_pane(self, pane: Any) -> Detection | None: ...
+
+    def on_time(self, now_ms: int) -> Detection | None: ...
+
+    def next_timer(self) -> int | None: ...
+
+    def to_state(self) -> list[Any]: ...
+
+    def from_state(self, state: Any) -> None: ...
+
+
+STRATEGIES: dict[str, type[PaneDetector]] = {
+    "zscore": ZScoreDetector,
+    "moving_average": MovingAverageDetector,
+    "percentile": PercentileDetector,
+    "silence": SilenceDetector,
+    "peer": PeerDetector,
+    "threshold": ThresholdDetector,
+}
+
+
+def new_detector(config: DetectorConfig, dedup_ms: int) -> PaneDetector:
+    """A fresh detector for one key.
+
+    Raises:
+        ValueError: unknown strategy or metric, or parameters of a wrong type; the message names the detector.
+    """
+    try:
+        kind = STRATEGIES[config.strategy]
+    except KeyError:
+        raise ValueError(f"detector {config.id!r}: strategy {config.strategy!r} is not one of {', '.join(sorted(STRATEGIES))}") from None
+    return kind(config, dedup_ms)  # type: ignore[call-arg]

@@ -1,0 +1,103 @@
+"""Threshold on a window: a metric over the last seconds beyond a fixed limit, several times in a row."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from sentinel.config.runtime import DetectorConfig
+from sentinel.detection.detection import Detection
+from sentinel.detection.episode import Episode
+from sentinel.detection.metrics import Model, Sample, metric_spec
+from sentinel.detection.tuning import LEVEL_OF_METRIC, Tuning
+from sentinel.detection.windowed import check_version
+from sentinel.detection.windows import SlidingWindow
+from sentinel.panes import Pane
+
+STATE_VERSION = 1
+SCORE = 0.9
+"""A broken limit is certain; how bad it is, the configured severity says."""
+CONDITIONS: dict[str, Callable[[float, float], bool]] = {
+    "greater_than": operator.gt,
+    "greater_or_equal": operator.ge,
+    "less_than": operator.lt,
+    "less_or_equal": operator.le,
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+}
+
+
+class ThresholdDetector:
+    """Compares a sliding window of `window_s` with `value`; `consecutive` panes in a row, then every `repeat_s` while it lasts."""
+
+    def __init__(self, config: DetectorConfig, dedup_ms: int = 300_000) -> None:
+        self.spec = metric_spec(config.metric)
+        if self.spec.model is Model.QUANTILE:
+            raise ValueError(f"detector {config.id!r}: a fixed limit on {config.metric} is not computed; expected a mean, share or rate")
+        params = config.params
+        level = LEVEL_OF_METRIC.get(config.metric or "", "application")
+        self.tuning = Tuning(
+            level=level,  # type: ignore[arg-type]
+            consecutive=int(params.get("consecutive", 1)),
+            min_count=int(params.get("minimum_events", 1)),
+            evaluation_s=float(params.get("window_s") or 10.0),
+        )
+        try:
+            self.limit = float(params["value"])
+            self._beyond = CONDITIONS[params.get("condition", "greater_than")]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"detector {config.id!r}: a threshold needs a number `value` and a `condition` of {', '.join(CONDITIONS)}; found {params!r}"
+            ) from error
+        self.severity = config.severity
+        self.dedup_ms = dedup_ms
+        self.episode = Episode()
+        self.window = SlidingWindow(round(self.tuning.evaluation_s * 1000))
+
+    def on_pane(self, pane: Pane) -> Detection | None:
+        window, now_ms = self.window, pane.end_ms
+        window.push(pane.start_ms, now_ms, Sample(*self.spec.extract(pane)))
+        if self.spec.model is Model.RATE:
+            observed = window.total / self.spec.scale / self.tuning.evaluation_s
+        elif window.count:
+            observed = window.total / window.count / self.spec.scale
+        else:
+            return None
+        if window.count < self.tuning.min_count or not self._beyond(observed, self.limit):
+            self.episode.calm()
+            return None
+        if not self.episode.anomalous(pane.start_ms, now_ms, self.tuning.consecutive, round(self.tuning.repeat_s * 1000), self.dedup_ms):
+            return None
+        return Detection(
+            observed=observed,
+            baseline=float("nan"),
+            low=float("nan"),
+            high=float("nan"),
+            deviation=round(observed / self.limit, 3) if self.limit else 0.0,
+            threshold=self.limit,
+            score=SCORE,
+            severity=self.severity,
+            window_start_ms=window.start_ms,
+            window_end_ms=now_ms,
+            detected_ms=now_ms,
+            anchor_ms=self.episode.anchor_ms,
+            count=window.count,
+            samples=window.samples(),
+        )
+
+    def on_time(self, now_ms: int) -> Detection | None:
+        return None
+
+    def next_timer(self) -> int | None:
+        return None
+
+    def to_state(self) -> list[Any]:
+        return [STATE_VERSION, self.episode, self.window.to_state()]
+
+    def from_state(self, state: Any) -> None:
+        episode, window = check_version(state, STATE_VERSION, type(self).__name__)
+        self.episode = msgspec.convert(episode, Episode)
+        self.window = SlidingWindow(self.window.length_ms, window)

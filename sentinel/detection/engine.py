@@ -1,0 +1,237 @@
+"""The pane detectors of one shard: routing, event time, state, bounds.
+
+Where a baseline is kept: means of single calls (latency, tokens, cost per request) per tenant, application and model, since models differ; error
+share, rates and silence per tenant and application, since they need all calls; the peer comparison per tenant and application.
+A detector's `level` parameter decides otherwise. All keys of one tenant and application must be in the same shard.
+
+Results are a function of each application's panes alone: panes wait until event time has passed them, so neither the interleaving of
+keys nor the steps of the watermark nor the place of a checkpoint shows in an anomaly.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from typing import Any
+
+import msgspec
+
+from sentinel.anomaly import Anomaly
+from sentinel.config.runtime import DetectorConfig, RuntimeConfig
+from sentinel.detection.anomalies import to_anomaly
+from sentinel.detection.application import ApplicationState, Found, Plan, fingerprint
+from sentinel.detection.detectors import STRATEGIES, new_detector
+from sentinel.detection.windowed import StateError
+from sentinel.panes import Pane, UserPane
+
+STATE_VERSION = 1
+MAX_KEYS = 20_000
+IDLE_MS = 24 * 3_600_000
+SWEEP_MS = 600_000
+
+logger = logging.getLogger(__name__)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class ShardEngine:
+    """All keys of a shard.
+
+    Counters: `panes`, `detections`, `keys_refused` (panes of new keys beyond `max_keys`), `keys_evicted` (idle for 24 h of event
+    time), `detector_errors` by detector id; `detectors_refused` names detectors that could not be built, with the reason.
+    """
+
+    def __init__(self, config: RuntimeConfig, max_keys: int = MAX_KEYS) -> None:
+        self.max_keys = max_keys
+        self.panes = self.detections = self.keys_refused = self.keys_evicted = 0
+        self.detector_errors: dict[str, int] = {}
+        self.detectors_refused: dict[str, str] = {}
+        self._applications: dict[tuple[str, str], ApplicationState] = {}
+        self._keys = 0
+        self._timers: list[tuple[int, tuple[str, str]]] = []
+        self._scheduled: dict[tuple[str, str], int] = {}
+        self._swept_ms = 0
+        self._config = config
+        self._plan = self._new_plan(config)
+
+    @classmethod
+    def from_state(cls, state: bytes | None, config: RuntimeConfig, max_keys: int = MAX_KEYS) -> ShardEngine:
+        """A shard as it was at `to_state`, under the given configuration (detectors that changed start afresh).
+
+        Raises:
+            StateError: when the bytes are no state of this version.
+        """
+        engine = cls(config, max_keys)
+        if state:
+            engine._restore(state)
+        return engine
+
+    @property
+    def keys(self) -> int:
+        """Applications and models under observation."""
+        return self._keys
+
+    def on_panes(self, panes: list[Pane | UserPane] | list[Pane] | list[UserPane], watermark_ms: int) -> list[Anomaly]:
+        """Take panes (any order among keys) and event time; the anomalies that are due, ordered by time, key and detector."""
+        touched: dict[tuple[str, str], ApplicationState] = {}
+        for pane in panes:
+            key = (pane.tenant_id, pane.application_id)
+            application = self._applications.get(key) or self._admit(key)
+            if application is None:
+                self.keys_refused += 1
+                continue
+            if pane.start_ms - application.last_ms > IDLE_MS and application.last_ms:
+                self._evict(key, application)
+                application = self._admit(key)
+                assert application is not None, "evicting a key frees its place"
+            touched[key] = application
+            if isinstance(pane, Pane):
+                if pane.model not in application.models and self._keys + 1 > self.max_keys:
+                    self.keys_refused += 1
+                    continue
+                application.waiting.setdefault(pane.start_ms, []).append(pane)
+            else:
+                application.user_waiting[pane.start_ms] = pane
+            if pane.start_ms > application.last_ms:
+                application.last_ms = pane.start_ms
+        self.panes += len(panes)
+        found: list[tuple[ApplicationState, Found]] = []
+        for key, application in touched.items():
+            self._advance(key, application, watermark_ms, found)
+        self._run_timers(watermark_ms, found)
+        return self._anomalies(found)
+
+    def on_time(self, watermark_ms: int) -> list[Anomaly]:
+        """Event time has come to the watermark: waiting panes and timers that it makes due."""
+        found: list[tuple[ApplicationState, Found]] = []
+        self._run_timers(watermark_ms, found)
+        return self._anomalies(found)
+
+    def next_timer(self) -> int | None:
+        """Event time (ms) at which `on_time` is wanted next; it may turn out that nothing is due then. None: never."""
+        return self._timers[0][0] if self._timers else None
+
+    def apply_config(self, config: RuntimeConfig) -> None:
+        """Put a configuration in force: unchanged detectors keep their state; anomalies from now on carry its version."""
+        self._config = config
+        before = {detector.id: fingerprint(detector) for detector in self._plan.detectors}
+        scopes = {detector.id: (detector.scope, detector.type, detector.actions) for detector in self._plan.detectors}
+        self.detectors_refused = {}
+        self._plan = self._new_plan(config)
+        after = {detector.id: fingerprint(detector) for detector in self._plan.detectors}
+        if before == after and scopes == {d.id: (d.scope, d.type, d.actions) for d in self._plan.detectors}:
+            for application in self._applications.values():
+                application.plan = self._plan
+            return
+        for key, application in self._applications.items():
+            application.replan(self._plan)
+            self._schedule(key, application)
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _dedup_ms(self) -> int:
+        return max(1000, round(self._config.dedup.window_s * 1000))
+
+    def _new_plan(self, config: RuntimeConfig) -> Plan:
+        dedup_ms = self._dedup_ms
+        usable: list[DetectorConfig] = []
+        levels: dict[str, str] = {}
+        for detector in config.detectors:
+            if detector.level == "event" or detector.strategy not in STRATEGIES:
+                continue
+            try:
+                built = new_detector(detector, dedup_ms)
+            except ValueError as error:
+                self.detectors_refused[detector.id] = str(error)
+                logger.error("detector left out: %s", error)
+                continue
+            usable.append(detector)
+            levels[detector.id] = "user" if detector.level == "user" else built.tuning.level
+        return Plan(tuple(usable), levels, lambda detector: new_detector(detector, dedup_ms))
+
+    def _admit(self, key: tuple[str, str]) -> ApplicationState | None:
+        if self._keys + 1 > self.max_keys:
+            return None
+        application = self._applications[key] = ApplicationState(*key, self._plan, self._on_failure)
+        self._keys += 1
+        return application
+
+    def _evict(self, key: tuple[str, str], application: ApplicationState) -> None:
+        self._keys -= application.keys
+        self.keys_evicted += application.keys
+        del self._applications[key]
+        self._scheduled.pop(key, None)
+
+    def _advance(
+        self, key: tuple[str, str], application: ApplicationState, watermark_ms: int, found: list[tuple[ApplicationState, Found]]
+    ) -> None:
+        before = application.keys
+        for item in application.advance(watermark_ms):
+            found.append((application, item))
+        self._keys += application.keys - before
+        self._schedule(key, application)
+
+    def _schedule(self, key: tuple[str, str], application: ApplicationState) -> None:
+        """One entry a key in the heap. A timer that moved later keeps its early entry, which then finds nothing due and moves on."""
+        due = application.next_timer()
+        if due is None:
+            return
+        scheduled = self._scheduled.get(key)
+        if scheduled is None or due < scheduled:
+            self._scheduled[key] = due
+            heapq.heappush(self._timers, (due, key))
+
+    def _run_timers(self, watermark_ms: int, found: list[tuple[ApplicationState, Found]]) -> None:
+        timers = self._timers
+        while timers and timers[0][0] <= watermark_ms:
+            due, key = heapq.heappop(timers)
+            if self._scheduled.get(key) != due:
+                continue
+            del self._scheduled[key]
+            application = self._applications.get(key)
+            if application is not None:
+                self._advance(key, application, watermark_ms, found)
+        if watermark_ms - self._swept_ms >= SWEEP_MS:
+            self._swept_ms = watermark_ms
+            for key, application in list(self._applications.items()):
+                if watermark_ms - application.last_ms > IDLE_MS and not application.waiting and not application.user_waiting:
+                    self._evict(key, application)
+
+    def _anomalies(self, found: list[tuple[ApplicationState, Found]]) -> list[Anomaly]:
+        if not found:
+            return []
+        self.detections += len(found)
+        found.sort(key=lambda item: (item[1][2].detected_ms, item[0].tenant_id, item[0].application_id, item[1][1], item[1][0].id))
+        version, dedup_ms = self._config.version, self._dedup_ms
+        return [
+            to_anomaly(config, application.tenant_id, application.application_id, model, detection, version, dedup_ms)
+            for application, (config, model, detection) in found
+        ]
+
+    def _on_failure(self, config: DetectorConfig, key: str, error: Exception) -> None:
+        count = self.detector_errors[config.id] = self.detector_errors.get(config.id, 0) + 1
+        if count & (count - 1) == 0:
+            # The 1st, 2nd, 4th, 8th … time: visible, without filling the log.
+            logger.error("detector %s failed at %s (%d times so far): %r", config.id, key, count, error)
+
+    # -- state ----------------------------------------------------------------------------------------------------------------
+
+    def to_state(self) -> bytes:
+        """All keys, versioned (msgpack)."""
+        return _encoder.encode([STATE_VERSION, self._swept_ms, [application.to_state() for application in self._applications.values()]])
+
+    def _restore(self, state: bytes) -> None:
+        try:
+            decoded: Any = msgspec.msgpack.decode(state)
+        except msgspec.DecodeError as error:
+            raise StateError(f"shard state of {len(state)} bytes is not msgpack: {error}") from error
+        if not isinstance(decoded, list) or not decoded or decoded[0] != STATE_VERSION:
+            found = decoded[0] if isinstance(decoded, list) and decoded else type(decoded).__name__
+            raise StateError(f"shard state: version {found!r} found, this release reads version {STATE_VERSION}")
+        _, self._swept_ms, applications = decoded
+        for tenant_id, application_id, *fields in applications:
+            key = (tenant_id, application_id)
+            application = self._applications[key] = ApplicationState(*key, self._plan, self._on_failure)
+            application.restore(fields, lambda raw: msgspec.convert(raw, Pane), lambda raw: msgspec.convert(raw, UserPane))
+            self._keys += application.keys
+            self._schedule(key, application)

@@ -1,0 +1,201 @@
+"""The value of a metric in a pane: how each metric is summed, and which statistical model fits it.
+
+A window of any length is the sum of its panes' samples, all integers, so that the order of merging never shows in a result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+from sentinel.metrics_vocabulary import canonical_metric
+from sentinel.panes import HISTOGRAM_BUCKETS, HISTOGRAM_GROWTH, LOG_SCALE, Pane, histogram_upper_ms
+
+
+class Model(StrEnum):
+    """Which distribution a metric is tested with."""
+
+    LOG_MEAN = "log_mean"
+    """Mean of a heavy-tailed quantity of single calls, tested as mean of ln(1 + x)."""
+    SHARE = "share"
+    """Binomial share of calls."""
+    RATE = "rate"
+    """Amount per second; its variance is learned from window to window (counts are over-dispersed)."""
+    QUANTILE = "quantile"
+    """A percentile read from the merged histogram."""
+
+
+class Sample(NamedTuple):
+    """One pane's (or window's) contribution to a metric; samples of a window add up field by field.
+
+    `count` calls with a value; `log_sum`, `log_sumsq` in thousandths of a nat (LOG_MEAN only); `total` the raw sum in the metric's
+    integer unit (microseconds, tokens, nano-USD, errors, events); `peak` and `event`: the largest single value and whose it was.
+    """
+
+    count: int
+    log_sum: int
+    log_sumsq: int
+    total: int
+    peak: int
+    event: str
+
+
+class MetricSpec(NamedTuple):
+    """How one metric is read: its statistical model, its extractor, and the raw units in one display unit."""
+
+    name: str
+    model: Model
+    extract: Callable[[Pane], Sample]
+    scale: float
+    """Raw units (of `Sample.total`) in one display unit: 1000 us in 1 ms, 1e9 nano-USD in 1 USD."""
+    log_unit: float
+    """Log-domain units in one display unit: `ln(1 + log_unit * value)`."""
+
+
+def _latency(pane: Pane) -> Sample:
+    return Sample(
+        pane.latency_count, pane.latency_log_sum, pane.latency_log_sumsq, pane.latency_sum_us, pane.latency_max_us, pane.latency_max_event
+    )
+
+
+def _tokens(pane: Pane) -> Sample:
+    return Sample(pane.token_count, pane.token_log_sum, pane.token_log_sumsq, pane.token_sum, pane.token_max, pane.token_max_event)
+
+
+def _cost(pane: Pane) -> Sample:
+    return Sample(pane.cost_count, pane.cost_log_sum, pane.cost_log_sumsq, pane.cost_sum_nano, pane.cost_max_nano, pane.cost_max_event)
+
+
+def _errors(pane: Pane) -> Sample:
+    return Sample(pane.calls, 0, 0, pane.errors, pane.errors, pane.first_event)
+
+
+def _calls(pane: Pane) -> Sample:
+    return Sample(pane.calls, 0, 0, pane.calls, pane.calls, pane.first_event)
+
+
+def _events(pane: Pane) -> Sample:
+    return Sample(pane.events, 0, 0, pane.events, pane.events, pane.first_event)
+
+
+def _prompts(pane: Pane) -> Sample:
+    return Sample(pane.prompts, 0, 0, pane.prompts, pane.prompts, pane.first_event)
+
+
+_SPECS = (
+    MetricSpec("latency_ms", Model.LOG_MEAN, _latency, 1e3, 1.0),
+    MetricSpec("tokens_per_request", Model.LOG_MEAN, _tokens, 1.0, 1.0),
+    MetricSpec("cost_per_request", Model.LOG_MEAN, _cost, 1e9, 1e6),
+    MetricSpec("error_rate", Model.SHARE, _errors, 1.0, 1.0),
+    MetricSpec("calls_per_second", Model.RATE, _calls, 1.0, 1.0),
+    MetricSpec("events_per_second", Model.RATE, _events, 1.0, 1.0),
+    MetricSpec("prompts_per_second", Model.RATE, _prompts, 1.0, 1.0),
+    MetricSpec("tokens_per_second", Model.RATE, _tokens, 1.0, 1.0),
+    MetricSpec("cost_per_second", Model.RATE, _cost, 1e9, 1e6),
+    MetricSpec("latency_p95_ms", Model.QUANTILE, _latency, 1e3, 1.0),
+)
+SPECS: dict[str, MetricSpec] = {spec.name: spec for spec in _SPECS}
+
+
+def metric_spec(name: str | None) -> MetricSpec:
+    """How the metric (or its alias) is read from panes.
+
+    Raises:
+        ValueError: when no pane metric has this name; the message lists those that exist.
+    """
+    try:
+        return SPECS[canonical_metric(name or "")]
+    except KeyError:
+        raise ValueError(f"metric {name!r} is not computed on panes; expected one of {', '.join(sorted(SPECS))}") from None
+
+
+class Value(NamedTuple):
+    """A metric over a run of panes: mean (or rate, share, percentile) in display units, how many calls, variance of single calls.
+
+    `variance` is that of ln(1 + x) for log-domain metrics, p(1 - p) for shares, and NaN where a single run does not tell.
+    """
+
+    mean: float
+    count: int
+    variance: float
+
+
+def value(name: str, panes: Iterable[Pane]) -> Value:
+    """The metric over a run of panes of one key, in display units (ms, tokens, USD, ratio, per second). Empty: mean NaN, count 0."""
+    spec = metric_spec(name)
+    run = list(panes)
+    samples = [spec.extract(pane) for pane in run]
+    count = sum(sample.count for sample in samples)
+    total = sum(sample.total for sample in samples)
+    if spec.model is Model.RATE and run:
+        seconds = (max(pane.end_ms for pane in run) - min(pane.start_ms for pane in run)) / 1000.0
+        return Value(total / spec.scale / seconds, count, math.nan)
+    if count == 0:
+        return Value(math.nan, 0, math.nan)
+    if spec.model is Model.QUANTILE:
+        return Value(quantile_ms(merge_histograms(pane.latency_hist for pane in run), 0.95), count, math.nan)
+    if spec.model is Model.SHARE:
+        share = total / count
+        return Value(share, count, share * (1.0 - share))
+    log_sum = sum(sample.log_sum for sample in samples)
+    spread = sum(sample.log_sumsq for sample in samples) - log_sum * log_sum / count
+    return Value(total / count / spec.scale, count, max(0.0, spread / max(1, count - 1)) / LOG_SCALE**2)
+
+
+def merge_histograms(histograms: Iterable[list[int]]) -> list[int]:
+    """Bucket-wise sum; panes without a histogram count as empty."""
+    merged = [0] * HISTOGRAM_BUCKETS
+    for histogram in histograms:
+        for bucket, count in enumerate(histogram):
+            if count:
+                merged[bucket] += count
+    return merged
+
+
+def quantile_ms(histogram: list[int], share: float) -> float:
+    """The percentile (0..1) of a latency histogram in ms, log-linear inside its bucket; NaN when empty.
+
+    Precise to the bucket (45 %); the open last bucket answers with its lower bound.
+    """
+    count = sum(histogram)
+    if count == 0:
+        return math.nan
+    rank, seen = share * count, 0
+    for bucket, inside in enumerate(histogram):
+        if inside and seen + inside >= rank:
+            lower = histogram_upper_ms(bucket - 1) if bucket else 0.0
+            if bucket == len(histogram) - 1 or not lower:
+                return lower or histogram_upper_ms(0)
+            return lower * HISTOGRAM_GROWTH ** max(0.0, (rank - seen) / inside)
+        seen += inside
+    return histogram_upper_ms(len(histogram) - 2)
+
+
+_SUMMED = (
+    "events", "prompts", "calls", "errors", "latency_count", "latency_sum_us", "latency_log_sum", "latency_log_sumsq",
+    "token_count", "token_sum", "token_log_sum", "token_log_sumsq", "cost_count", "cost_sum_nano", "cost_log_sum", "cost_log_sumsq",
+)  # fmt: skip
+
+
+def merge_panes(panes: list[Pane]) -> Pane:
+    """One pane for several models of an application in the same second; the model of the result is empty.
+
+    Exact in any order: sums are integers, exemplars are those of the largest value (ties: the smaller event id).
+    """
+    first = panes[0]
+    merged = Pane(first.tenant_id, first.application_id, "", first.start_ms, first.width_ms)
+    for pane in panes:
+        for field in _SUMMED:
+            setattr(merged, field, getattr(merged, field) + getattr(pane, field))
+        if (-pane.latency_max_us, pane.latency_max_event) < (-merged.latency_max_us, merged.latency_max_event):
+            merged.latency_max_us, merged.latency_max_event = pane.latency_max_us, pane.latency_max_event
+        if (-pane.token_max, pane.token_max_event) < (-merged.token_max, merged.token_max_event):
+            merged.token_max, merged.token_max_event = pane.token_max, pane.token_max_event
+        if (-pane.cost_max_nano, pane.cost_max_event) < (-merged.cost_max_nano, merged.cost_max_event):
+            merged.cost_max_nano, merged.cost_max_event = pane.cost_max_nano, pane.cost_max_event
+        if pane.first_event and (not merged.first_event or pane.first_event < merged.first_event):
+            merged.first_event = pane.first_event
+    merged.latency_hist = merge_histograms(pane.latency_hist for pane in panes)
+    return merged

@@ -1,0 +1,306 @@
+"""What the z-score, moving-average and percentile detectors share: blocks that are learned late, episodes, warm-up, verdicts.
+
+Blocks of `evaluation_s` (aligned to event time) are learned only once they are `PENDING_BLOCKS` old and no evaluation since was
+anomalous: trouble that takes some seconds to be seen never enters the baseline. The blocks that wait are, together with the current one,
+the *long window* (up to a minute): where calls are few, it finds what the short one cannot. It counts only while the short
+window points the same way, so that an alarm ends when the trouble does.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from sentinel.config.runtime import DetectorConfig
+from sentinel.detection.baselines import Assessment, Baseline
+from sentinel.detection.detection import Detection, severity_of, tail_score
+from sentinel.detection.episode import Episode
+from sentinel.detection.metrics import MetricSpec, Model, merge_histograms, metric_spec, quantile_ms
+from sentinel.detection.tuning import Tuning, tuning_of
+from sentinel.detection.windows import DecayingWindow, SlidingWindow
+from sentinel.panes import Pane
+
+PENDING_BLOCKS = 5
+MAX_EMPTY_BLOCKS = 30
+STATE_VERSION = 1
+
+
+class StateError(ValueError):
+    """A stored state cannot be read: it was written by another version, or is no state at all."""
+
+
+def check_version(state: Any, expected: int, owner: str) -> list[Any]:
+    """The state's fields after its version; raises StateError naming both versions."""
+    if not isinstance(state, list | tuple) or not state or state[0] != expected:
+        found = state[0] if isinstance(state, list | tuple) and state else type(state).__name__
+        raise StateError(f"{owner}: state version {found!r} found, this release reads version {expected}")
+    return list(state[1:])
+
+
+class WindowedDetector:
+    """Base of the detectors that test a window of a metric against learned blocks. One instance a key."""
+
+    uses_long_window = True
+
+    def __init__(self, config: DetectorConfig, dedup_ms: int = 300_000) -> None:
+        self.tuning: Tuning = tuning_of(config)
+        self.spec: MetricSpec = metric_spec(config.metric)
+        self.fixed_severity = next((action.severity for action in config.actions if action.severity), None)
+        self.dedup_ms = dedup_ms
+        tuning = self.tuning
+        self._block_ms = round(tuning.evaluation_s * 1000)
+        self._decay = 0.5 ** (tuning.evaluation_s / tuning.window_s)
+        self._threshold, self._min_ratio = tuning.effective_threshold, tuning.effective_ratio
+        self._share = self.spec.model is Model.SHARE
+        self._by_block = self.spec.model is Model.QUANTILE
+        self._extendable = self.spec.model in (Model.LOG_MEAN, Model.SHARE) and self.uses_long_window
+        self._extract = self.spec.extract
+        self.baseline: Baseline = self.new_baseline()
+        self.window: SlidingWindow | DecayingWindow = self.new_window(None)
+        self.episode = Episode()
+        self._block = -1
+        self._first_ms = 0
+        self._learned = 0
+        self._sums = [0, 0, 0, 0]
+        self._clean = False
+        # Waiting blocks: [learnable, count, log_sum, log_sumsq, total].
+        self._pending: list[list[Any]] = []
+        self._pending_sums = [0, 0, 0]
+        self._histogram: list[int] = []
+
+    def new_baseline(self) -> Baseline:
+        raise NotImplementedError
+
+    def new_window(self, state: Any) -> SlidingWindow | DecayingWindow:
+        return SlidingWindow(self._block_ms, state)
+
+    def is_anomalous(self, found: Assessment) -> bool:
+        """Sigma and effect size on the configured side."""
+        direction = self.tuning.direction
+        if direction != "down" and found.sigma >= self._threshold and found.ratio >= self._min_ratio:
+            return True
+        return direction != "up" and found.sigma <= -self._threshold and found.ratio * self._min_ratio <= 1.0
+
+    # -- events ---------------------------------------------------------------------------------------------------------------
+
+    def on_pane(self, pane: Pane) -> Detection | None:
+        """Take one pane (event-time order); the detection that is due, if any."""
+        start_ms = pane.start_ms
+        end_ms = start_ms + pane.width_ms
+        block = start_ms // self._block_ms
+        due: Detection | None = None
+        if block != self._block:
+            due = self._turn_block(block, start_ms, end_ms)
+        sample = self._extract(pane)
+        count, log_sum, log_sumsq, total, _, _ = sample
+        sums = self._sums
+        sums[0] += count
+        sums[1] += log_sum
+        sums[2] += log_sumsq
+        sums[3] += total
+        if self._by_block:
+            if pane.latency_hist:
+                self._histogram = merge_histograms((self._histogram, pane.latency_hist)) if self._histogram else list(pane.latency_hist)
+            self.window.push(start_ms, end_ms, sample)
+            return due
+        self.window.push(start_ms, end_ms, sample)
+        return self._evaluate(start_ms, end_ms)
+
+    def on_time(self, now_ms: int) -> Detection | None:
+        """Windowed detectors speak only when there is data; silence has a detector of its own."""
+        return None
+
+    def next_timer(self) -> int | None:
+        return None
+
+    # -- evaluation -----------------------------------------------------------------------------------------------------------
+
+    def _warm(self, now_ms: int) -> bool:
+        return self._learned >= self.tuning.min_evaluations and now_ms - self._first_ms >= self.tuning.warmup_s * 1000
+
+    def _evaluate(self, start_ms: int, now_ms: int) -> Detection | None:
+        window = self.window
+        count: float = window.count
+        if count <= 0 or not self._warm(now_ms):
+            return None
+        log_sum: float = window.log_sum
+        total: float = window.total
+        found = self.baseline.assess(count, log_sum, total)
+        enough = (total if self._share else count) >= self.tuning.min_count
+        anomalous = enough and self.is_anomalous(found) and self._above_floor(count, total)
+        window_start = window.start_ms
+        if not anomalous and self._extendable and abs(found.sigma) >= 1.0:
+            pending, sums = self._pending_sums, self._sums
+            long = (pending[0] + sums[0], pending[1] + sums[1], pending[2] + sums[3])
+            if (long[2] if self._share else long[0]) >= self.tuning.min_count:
+                wider = self.baseline.assess(*long)
+                if wider.sigma * found.sigma > 0 and self._half_way(found) and self.is_anomalous(wider) and self._above_floor(long[0], long[2]):
+                    anomalous, found = True, wider
+                    count, log_sum, total = long
+                    window_start = (self._block - len(self._pending)) * self._block_ms
+        if not anomalous:
+            self.episode.calm()
+            return None
+        return self._anomalous(found, count, total, window_start, start_ms, now_ms)
+
+    def _half_way(self, found: Assessment) -> bool:
+        """Whether the short window shows at least half of the demanded effect: the trouble goes on."""
+        half = 1.0 + (self._min_ratio - 1.0) / 2.0
+        return found.ratio >= half if found.sigma > 0 else found.ratio * half <= 1.0
+
+    def _above_floor(self, count: float, total: float) -> bool:
+        return self.tuning.minimum <= 0.0 or self._display(count, total) >= self.tuning.minimum
+
+    def _display(self, count: float, total: float) -> float:
+        """A window's value in display units."""
+        if self.spec.model is Model.RATE:
+            return total / self.spec.scale / self.tuning.evaluation_s
+        if self._by_block:
+            return total / self.spec.scale
+        return total / count / self.spec.scale if count else 0.0
+
+    def _anomalous(self, found: Assessment, count: float, total: float, window_start: int, start_ms: int, now_ms: int) -> Detection | None:
+        self._clean = False
+        tuning = self.tuning
+        episode = self.episode
+        if episode.streak == 0:
+            for block in self._pending:
+                block[0] = False
+        if episode.lasted_ms(now_ms) >= tuning.adapt_after_s * 1000:
+            self._relearn(now_ms)
+            return None
+        if not episode.anomalous(start_ms, now_ms, tuning.consecutive, round(tuning.repeat_s * 1000), self.dedup_ms):
+            return None
+        score = tail_score(abs(found.sigma))
+        baseline = self.baseline.expected() / self.spec.scale
+        if self.spec.model is Model.RATE:
+            baseline /= tuning.evaluation_s
+        low, high = self.expected_range(baseline, found)
+        return Detection(
+            observed=self._display(count, total),
+            baseline=baseline,
+            low=low,
+            high=high,
+            deviation=round(self.deviation(found), 3),
+            threshold=self.shown_threshold(),
+            score=score,
+            severity=episode.escalate(self.fixed_severity or severity_of(score)),
+            window_start_ms=window_start,
+            window_end_ms=now_ms,
+            detected_ms=now_ms,
+            anchor_ms=episode.anchor_ms,
+            count=round(count),
+            samples=self.window.samples(),
+            learned_s=min(tuning.window_s, self._learned * tuning.evaluation_s),
+        )
+
+    def expected_range(self, baseline: float, found: Assessment) -> tuple[float, float]:
+        """Lowest and highest value, in display units, that would have passed."""
+        if self._share:
+            margin = self._threshold * found.spread
+            return max(0.0, baseline - margin), min(1.0, max(baseline + margin, baseline * self._min_ratio, self.tuning.minimum))
+        factor = max(self._min_ratio, math.exp(min(50.0, self._threshold * found.spread)))
+        return baseline / factor, max(baseline * factor, self.tuning.minimum)
+
+    def deviation(self, found: Assessment) -> float:
+        return found.sigma
+
+    def shown_threshold(self) -> float:
+        return round(self._threshold, 3)
+
+    # -- learning -------------------------------------------------------------------------------------------------------------
+
+    def _turn_block(self, block: int, start_ms: int, now_ms: int) -> Detection | None:
+        due: Detection | None = None
+        if self._block >= 0:
+            if self._by_block:
+                due = self._evaluate_block()
+            whole = self._learned > 0 or bool(self._pending) or self._block * self._block_ms > self._first_ms
+            # A rate is only known of a block that was seen from its start.
+            if whole or self.spec.model is not Model.RATE:
+                self._enqueue([self._clean, *self._sums], now_ms)
+            if self.spec.model is Model.RATE:
+                for _ in range(min(MAX_EMPTY_BLOCKS, block - self._block - 1)):
+                    self._enqueue([self._clean, 0, 0, 0, 0], now_ms)
+        else:
+            self._first_ms = start_ms
+        self._block = block
+        self._sums = [0, 0, 0, 0]
+        self._histogram = []
+        self._clean = True
+        return due
+
+    def _enqueue(self, block: list[Any], now_ms: int) -> None:
+        if not self._warm(now_ms):
+            self._learn(block)
+            return
+        pending, sums = self._pending, self._pending_sums
+        pending.append(block)
+        sums[0] += block[1]
+        sums[1] += block[2]
+        sums[2] += block[4]
+        if len(pending) > PENDING_BLOCKS:
+            oldest = pending.pop(0)
+            sums[0] -= oldest[1]
+            sums[1] -= oldest[2]
+            sums[2] -= oldest[4]
+            self._learn(oldest)
+
+    def _learn(self, block: list[Any]) -> None:
+        if block[0]:
+            self.baseline.learn(self._decay, block[1], block[2], block[3], block[4])
+            if block[1] or self.spec.model is Model.RATE:
+                self._learned += 1
+
+    def _evaluate_block(self) -> Detection | None:
+        """A percentile exists once a block is over: put its value where the total is, and test it."""
+        count = self._sums[0]
+        end_ms = (self._block + 1) * self._block_ms
+        if count == 0:
+            return None
+        total = quantile_ms(self._histogram, 0.95) * self.spec.scale if self._histogram else 0.0
+        self._sums = [count, 0, 0, round(total)]
+        if count < self.tuning.min_count or total <= 0.0 or not self._warm(end_ms):
+            self._clean = self._clean and total > 0.0
+            return None
+        found = self.baseline.assess(count, 0, total)
+        if self.is_anomalous(found) and self._above_floor(count, total):
+            return self._anomalous(found, count, total, end_ms - self._block_ms, end_ms - self._block_ms, end_ms)
+        self.episode.calm()
+        return None
+
+    def _relearn(self, now_ms: int) -> None:
+        """After long persistence the new state is the normal one."""
+        self.baseline = self.new_baseline()
+        self.episode = Episode()
+        self._learned, self._first_ms = 0, now_ms
+        self._pending, self._pending_sums = [], [0, 0, 0]
+
+    # -- state ----------------------------------------------------------------------------------------------------------------
+
+    def to_state(self) -> list[Any]:
+        """Everything that the next pane needs, versioned; msgpack-able."""
+        return [
+            STATE_VERSION,
+            self.baseline,
+            self.window.to_state(),
+            self.episode,
+            [self._block, self._first_ms, self._learned, self._clean],
+            self._sums,
+            self._pending,
+            self._histogram,
+        ]
+
+    def from_state(self, state: Any) -> None:
+        """Take over a state made by `to_state` of the same detector configuration; raises StateError on another version."""
+        baseline, window, episode, place, sums, pending, histogram = check_version(state, STATE_VERSION, type(self).__name__)
+        self.baseline = msgspec.convert(baseline, type(self.baseline))
+        self.window = self.new_window(window)
+        self.episode = msgspec.convert(episode, Episode)
+        self._block, self._first_ms, self._learned, self._clean = place
+        self._sums, self._histogram = list(sums), list(histogram)
+        self._pending = [list(block) for block in pending]
+        self._pending_sums = [sum(block[index] for block in self._pending) for index in (1, 2, 4)]
+
