@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
 import schemas
+from services.cli.connection import NoAddressError, postgres_dsn
 
 MIGRATIONS = Path(schemas.__file__ or "").parent / "migrations"
 # Two starters (a second `up`, a test) may migrate at the same time: the second waits for the first.
@@ -72,12 +72,12 @@ def _place(dsn: str) -> str:
 def main() -> int:
     """Command line: exit code 0 with the revision on standard output, 1 with one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m services.storage.migrate", description="Bring Postgres to the newest schema.")
-    parser.add_argument("--dsn", default=os.environ.get("SENTINEL_POSTGRES_DSN"), help="default: SENTINEL_POSTGRES_DSN, else the embedded stack")
-    dsn = parser.parse_args().dsn
-    if dsn is None:
-        from services.stack.state import load_endpoints
-
-        dsn = load_endpoints().postgres_dsn
+    parser.add_argument("--dsn", help="default: SENTINEL_POSTGRES_DSN, else the embedded stack")
+    try:
+        dsn = postgres_dsn(parser.parse_args().dsn)
+    except NoAddressError as error:
+        print(error, file=sys.stderr)
+        return 1
     try:
         print(f"schema {upgrade(dsn)}")
     except MigrationError as error:

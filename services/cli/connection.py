@@ -1,0 +1,29 @@
+"""Where Kafka, Postgres and OpenSearch are: an option, else an environment variable, else the embedded stack."""
+
+from __future__ import annotations
+
+import os
+
+
+class NoAddressError(RuntimeError):
+    """No address is known; the text says how to give one."""
+
+
+def kafka_bootstrap(given: str | None = None) -> str:
+    """Kafka's bootstrap servers. Raises NoAddressError."""
+    return given or os.environ.get("SENTINEL_KAFKA_BOOTSTRAP") or _of_stack("kafka_bootstrap", "SENTINEL_KAFKA_BOOTSTRAP")
+
+
+def postgres_dsn(given: str | None = None) -> str:
+    """The DSN of Postgres. Raises NoAddressError."""
+    return given or os.environ.get("SENTINEL_POSTGRES_DSN") or _of_stack("postgres_dsn", "SENTINEL_POSTGRES_DSN")
+
+
+def _of_stack(name: str, variable: str) -> str:
+    from services.stack.errors import StackError
+    from services.stack.state import load_endpoints
+
+    try:
+        return str(getattr(load_endpoints(), name))
+    except (StackError, OSError) as error:
+        raise NoAddressError(f"{error}; or set {variable}") from None

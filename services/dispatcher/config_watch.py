@@ -1,0 +1,83 @@
+"""The configuration in force, from the compacted topic `sentinel-config`: read from the start, then watched."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import orjson
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from services.dispatcher.events import log_event, plain
+
+TOPIC = "sentinel-config"
+KEY = b"global"
+
+
+class ConfigWatch:
+    """Follows the topic in a thread. `current()` never blocks; before the first snapshot it is version 0, empty."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "sentinel-dispatcher-config",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "log_level": 0,
+                "error_cb": lambda error: None,
+            }
+        )
+        self._current: tuple[int, dict[str, Any]] = (0, {})
+        self._at_end = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="config-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+    def current(self) -> tuple[int, dict[str, Any]]:
+        """Version and effective configuration."""
+        return self._current
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the topic was read to its end within the time, so that `current()` is the newest snapshot."""
+        return self._at_end.wait(timeout_s)
+
+    def _follow(self) -> None:
+        # Assigned, not subscribed: every dispatcher reads it all, and nothing is committed.
+        self._consumer.assign([TopicPartition(TOPIC, 0, OFFSET_BEGINNING)])
+        try:
+            while not self._stop.is_set():
+                message = self._consumer.poll(0.5)
+                if message is not None:
+                    self._take(message)
+        finally:
+            self._consumer.close()
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                self._at_end.set()
+            else:
+                log_event("config_topic", error=plain(str(error)))
+                time.sleep(0.5)
+            return
+        value = message.value()
+        if message.key() != KEY or value is None:
+            return
+        try:
+            record = orjson.loads(value)
+            self._current = (int(record["version"]), dict(record["config"]))
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as reason:
+            # It was validated before it was published: something else writes to the topic. The old one stays in force.
+            log_event("config_refused", offset=message.offset(), error=f"{type(reason).__name__}: expected {{version, config}}")
+            return
+        log_event("config", version=self._current[0])

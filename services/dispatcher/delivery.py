@@ -1,0 +1,166 @@
+"""One notification from record to receiver: ledger, attempts, dead letter. Knows nothing of Kafka, so that it is tested without.
+
+A notification id is sent once, with one exception: when the process dies after the receiver accepted and before
+the ledger's `delivered` is committed, it is sent again after the restart. Webhooks can tell by `Idempotency-Key`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+import stamina
+
+from services.dispatcher.errors import SendError
+from services.dispatcher.events import log_event, plain
+from services.dispatcher.ledger import Ledger
+from services.dispatcher.notification import Notification, digest, parse
+
+
+class Outcome(StrEnum):
+    """What became of a record. In every case its offset may be committed."""
+
+    DELIVERED = "delivered"
+    SKIPPED = "skipped"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Attempts and waits in seconds (specification, Fault Tolerance 3). A receiver's Retry-After replaces our wait, up to
+    `retry_after_max_s`: an absurd one must not hold the queue for ever. `attempt_timeout_s` bounds what a sender's own
+    time-outs do not; `grace_s` is what a send under way gets at a stop."""
+
+    attempts: int = 5
+    wait_initial_s: float = 1.0
+    wait_max_s: float = 60.0
+    jitter_s: float = 1.0
+    retry_after_max_s: float = 600.0
+    attempt_timeout_s: float = 45.0
+    grace_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record of a `notify-*` topic. `again`: it comes back from the dead-letter topic by a replay."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """What is written to the dead-letter topic: the record, why, and who it was for."""
+
+    record: Record
+    notification_id: str
+    receiver: str
+    title: str
+    reason: str
+    attempts: int
+
+
+Send = Callable[[Notification], Awaitable[str | None]]
+"""Sends one notification to the receiver that it names: returns a note or None, raises SendError."""
+Bury = Callable[[DeadLetter], Awaitable[None]]
+"""Writes a dead letter durably; returns when it is acknowledged."""
+
+
+class Delivery:
+    """Delivers records one at a time; any number of receivers may use one instance at once."""
+
+    def __init__(self, ledger: Ledger, send: Send, bury: Bury, policy: RetryPolicy | None = None) -> None:
+        self._ledger = ledger
+        self._send = send
+        self._bury = bury
+        self._policy = policy or RetryPolicy()
+
+    async def deliver(self, record: Record) -> Outcome:
+        """Sends the record's notification unless it was sent before. Returns when its fate is in the ledger.
+
+        Cancelling stops the waits at once, but lets a send that is under way end and be booked.
+        """
+        try:
+            notification = parse(record.value)
+        except ValueError as error:
+            receiver = record.topic.removeprefix("notify-")
+            await self._bury(DeadLetter(record, f"{record.topic}/{record.partition}/{record.offset}", receiver, "", plain(str(error)), 0))
+            log_event("dead", receiver=receiver, offset=record.offset, error=plain(str(error)))
+            return Outcome.DEAD
+        key = notification.notification_id
+        state = await self._ledger.begin(key, notification.receiver, digest(record.value), again=record.again)
+        if state != "sending":
+            log_event("skipped", notification_id=key, receiver=notification.receiver, state=state)
+            return Outcome.SKIPPED
+        attempts = 0
+        try:
+            async for attempt in self._attempts():
+                with attempt:
+                    attempts = attempt.num
+                    await _to_the_end(self._attempt(notification, attempts), self._policy.grace_s)
+        except SendError as error:
+            letter = DeadLetter(record, key, notification.receiver, notification.title, str(error), attempts)
+            await self._bury(letter)
+            await self._ledger.dead(key, str(error))
+            log_event("dead", notification_id=key, receiver=notification.receiver, attempts=attempts, error=str(error))
+            return Outcome.DEAD
+        return Outcome.DELIVERED
+
+    def _attempts(self) -> AsyncIterable[stamina.Attempt]:
+        policy = self._policy
+        return stamina.retry_context(
+            self._may_retry,
+            attempts=policy.attempts,
+            timeout=None,
+            wait_initial=policy.wait_initial_s,
+            wait_max=policy.wait_max_s,
+            wait_jitter=policy.jitter_s,
+        )
+
+    def _may_retry(self, error: Exception) -> bool | float:
+        if not isinstance(error, SendError) or not error.retryable:
+            return False
+        if error.retry_after_s is not None and error.retry_after_s > self._policy.wait_initial_s:
+            return min(error.retry_after_s, self._policy.retry_after_max_s)
+        return True
+
+    async def _attempt(self, notification: Notification, number: int) -> None:
+        """One attempt, booked either way."""
+        key, receiver = notification.notification_id, notification.receiver
+        started = asyncio.get_running_loop().time()
+        try:
+            try:
+                async with asyncio.timeout(self._policy.attempt_timeout_s):
+                    note = await self._send(notification)
+            except TimeoutError:
+                raise SendError(f"no answer within {self._policy.attempt_timeout_s:g} s", retryable=True) from None
+            except SendError:
+                raise
+            except Exception as error:
+                # A fault of ours in one sender must neither stop the process nor lose the notification.
+                raise SendError(f"unexpected {type(error).__name__}", retryable=True) from error
+        except SendError as error:
+            await self._ledger.failed(key, str(error))
+            log_event("failed", notification_id=key, receiver=receiver, attempt=number, retryable=error.retryable, error=str(error))
+            raise
+        took_ms = round((asyncio.get_running_loop().time() - started) * 1000)
+        await self._ledger.delivered(key, note)
+        tenant = notification.tenant_id
+        log_event("delivered", notification_id=key, receiver=receiver, tenant_id=tenant, attempt=number, took_ms=took_ms, note=note)
+
+
+async def _to_the_end(work: Awaitable[None], grace_s: float) -> None:
+    """Awaits work that a cancellation must not tear: it may end within the grace, then the cancellation goes on."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            await asyncio.wait_for(task, grace_s)
+        raise

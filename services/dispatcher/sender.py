@@ -1,0 +1,39 @@
+"""Picks the way to a receiver by its type, with its settings out of the configuration in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from services.dispatcher import mail, webhook
+from services.dispatcher.errors import SendError
+from services.dispatcher.notification import Notification
+from services.dispatcher.settings import WebhookSettings, receiver_settings
+
+ConfigView = Callable[[], tuple[int, dict[str, Any]]]
+"""Version and content of the configuration in force."""
+
+
+class Sender:
+    """Sends a notification to the receiver that it names."""
+
+    def __init__(self, config: ConfigView, http: httpx.AsyncClient) -> None:
+        self._config = config
+        self._http = http
+
+    async def __call__(self, notification: Notification) -> str | None:
+        """Returns a note or None; raises SendError, whose text holds no secret of the receiver."""
+        version, config = self._config()
+        settings = receiver_settings(config, notification.receiver, version)
+        try:
+            if isinstance(settings, WebhookSettings):
+                return await webhook.send(self._http, settings, notification)
+            return await mail.send(settings, notification)
+        except SendError as error:
+            # Receivers and libraries may repeat the address or a header in their answer.
+            reason = str(error)
+            for secret in filter(None, settings.secrets()):
+                reason = reason.replace(secret, "***")
+            raise SendError(reason, retryable=error.retryable, retry_after_s=error.retry_after_s) from None

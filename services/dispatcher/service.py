@@ -1,0 +1,61 @@
+"""Puts the dispatcher together and runs it until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import Any
+
+import stamina
+from confluent_kafka import KafkaException
+
+from services.dispatcher import webhook
+from services.dispatcher.config_watch import ConfigWatch
+from services.dispatcher.dead_letters import DeadLetterWriter
+from services.dispatcher.delivery import Delivery, RetryPolicy
+from services.dispatcher.events import log_event, plain
+from services.dispatcher.ledger import Ledger
+from services.dispatcher.loop import DispatcherLoop, consumer
+from services.dispatcher.sender import Sender
+
+RECONNECT_WAIT_S = 5.0
+
+
+def quiet_libraries() -> None:
+    """Library logs are off: httpx writes whole addresses at INFO, and an address may hold a token. Our own events say what matters."""
+    for name in ("httpx", "httpcore", "psycopg", "aiosmtplib", "stamina"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    stamina.instrumentation.set_on_retry_hooks(())
+
+
+async def run(bootstrap: str, dsn: str, policy: RetryPolicy | None = None) -> None:
+    """Dispatches until a signal asks to stop. Kafka and Postgres may come and go meanwhile."""
+    quiet_libraries()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    config, ledger, letters = ConfigWatch(bootstrap), Ledger(dsn), DeadLetterWriter(bootstrap)
+    config.start()
+    await ledger.open()
+    log_event("started", kafka=bootstrap)
+
+    def health() -> dict[str, Any]:
+        return {"config_version": config.current()[0], "postgres": "away" if ledger.away else "ok"}
+
+    try:
+        async with webhook.client() as http:
+            delivery = Delivery(ledger, Sender(config.current, http), letters.bury, policy)
+            # Without the configuration no receiver is known: a start before it would only use up attempts.
+            while not stop.is_set() and not await asyncio.to_thread(config.wait, 1.0):
+                letters.poll()
+            while not stop.is_set():
+                try:
+                    await DispatcherLoop(consumer(bootstrap), delivery.deliver, stop, letters.poll, health).run()
+                except KafkaException as error:
+                    log_event("kafka", error=plain(str(error)), again_in_s=RECONNECT_WAIT_S)
+                    await asyncio.sleep(RECONNECT_WAIT_S)
+    finally:
+        config.close()
+        await ledger.close()
+        log_event("stopped")

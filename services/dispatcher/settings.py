@@ -1,0 +1,138 @@
+"""A receiver's settings out of the configuration, with its secrets filled in from the environment or files.
+
+Secrets are read at each use, so that a rotated file counts from the next notification on; they never enter a record, a
+log line or the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
+
+from services.dispatcher.errors import SendError
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class _Settings(BaseModel):
+    # The specification writes keys in camel case, Alertmanager in snake case: both are known.
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(validation_alias=to_camel), populate_by_name=True, extra="ignore", hide_input_in_errors=True
+    )
+
+
+class WebhookSettings(_Settings):
+    """Where and how a webhook is called. `max_alerts` 0 sends all alerts of a group."""
+
+    url: SecretStr
+    bearer_token: SecretStr | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    headers: dict[str, SecretStr] = {}
+    max_alerts: int = Field(default=0, ge=0)
+    timeout_s: float = Field(default=10.0, gt=0, le=10)
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: SecretStr) -> SecretStr:
+        if not re.match(r"https?://[^\s/]+", url.get_secret_value()):
+            raise ValueError("expected an address that begins with http:// or https://")
+        return url
+
+    def secrets(self) -> list[str]:
+        """What must not appear in an error text: the URL too, since it often holds a token."""
+        values = [self.url, self.bearer_token, self.password, *self.headers.values()]
+        return [value.get_secret_value() for value in values if value is not None]
+
+
+class EmailSettings(_Settings):
+    """An SMTP relay and the addresses. `smarthost` is host:port; port 465 means TLS from the first byte."""
+
+    smarthost: str = Field(pattern=r"^.+:\d{1,5}$")
+    sender: str = Field(validation_alias="from", pattern="@")
+    to: list[str] = Field(min_length=1)
+    hello: str = "localhost"
+    auth_username: str | None = None
+    auth_password: SecretStr | None = None
+    require_tls: bool = True
+    timeout_s: float = Field(default=30.0, gt=0, le=60)
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @property
+    def host(self) -> str:
+        return self.smarthost.rsplit(":", 1)[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.smarthost.rsplit(":", 1)[1])
+
+    def secrets(self) -> list[str]:
+        """What must not appear in an error text."""
+        return [self.auth_password.get_secret_value()] if self.auth_password else []
+
+
+Settings = WebhookSettings | EmailSettings
+TYPES: dict[str, type[WebhookSettings] | type[EmailSettings]] = {"webhook": WebhookSettings, "email": EmailSettings}
+
+
+def receiver_settings(config: dict[str, Any], name: str, version: int) -> Settings:
+    """The settings of one receiver out of the effective configuration.
+
+    Raises SendError: retryable when the configuration does not have the receiver (it may be older than the
+    notification), else when its type has no sender, a setting is wrong, or a secret is missing.
+    """
+    receivers = (config.get("alerting") or {}).get("receivers") or []
+    found = next((entry for entry in receivers if entry.get("name") == name), None)
+    if found is None:
+        raise SendError(f"receiver {name!r} is not in configuration version {version}", retryable=True)
+    kind = found.get("type")
+    if kind not in TYPES:
+        raise SendError(f"receiver {name!r} has type {kind!r}: expected one of {', '.join(TYPES)}", retryable=False)
+    given = _with_secrets(found.get("config") or {}, name)
+    try:
+        return TYPES[kind].model_validate(given)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False, include_url=False))
+        raise SendError(f"receiver {name!r}: {problems}", retryable=False) from None
+
+
+def _with_secrets(value: Any, name: str) -> Any:
+    """Fills `${NAME}` from the environment, and `key` from the file that `key_file` names, at any depth."""
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: _variable(match[1], name), value)
+    if isinstance(value, list):
+        return [_with_secrets(item, name) for item in value]
+    if not isinstance(value, dict):
+        return value
+    filled: dict[str, Any] = {}
+    for key, item in value.items():
+        suffix = next((end for end in ("_file", "File") if key.endswith(end)), None)
+        if suffix and isinstance(item, str):
+            filled[key.removesuffix(suffix)] = _secret_file(_with_secrets(item, name), name)
+        elif item is not None:
+            filled[key] = _with_secrets(item, name)
+    return filled
+
+
+def _variable(variable: str, name: str) -> str:
+    found = os.environ.get(variable)
+    if found is None:
+        raise SendError(f"receiver {name!r}: environment variable {variable} is not set", retryable=False)
+    return found
+
+
+def _secret_file(path: str, name: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise SendError(f"receiver {name!r}: cannot read secret file {path}: {reason}", retryable=False) from None
