@@ -1,0 +1,115 @@
+"""What the models cannot see one by one: references between parts (refused when broken), and parts that this release does not use (warned)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sentinel.config.canonical import Path
+from sentinel.config.errors import Finding, nearest, shown
+from sentinel.config.model import SentinelConfig
+from sentinel.config.receivers import SENT_TYPES
+from sentinel.config.runnable import RUNNABLE
+
+_UNUSED_SECTIONS = {
+    "api": "the API gateway",
+    "integrations": "integrations with neighbours",
+    "retention": "retention tiers",
+    "retry": "retry policies of other paths",
+    "components": "auto-scaling policies",
+    "multi_region": "several regions",
+    "kafka": "topic durability settings",
+    "features": "feature flags",
+    "application": "the sidecar",
+    "forwarding": "the sidecar",
+    "cache": "the sidecar",
+    "health": "the sidecar",
+}
+
+
+def broken_references(config: SentinelConfig) -> Iterator[Finding]:
+    """Receivers and detectors that are named somewhere and defined nowhere."""
+    alerting = config.alerting
+    names = [receiver.name for receiver in alerting.receivers]
+
+    def check(name: str | None, path: Path) -> Iterator[Finding]:
+        if name is not None and name not in names:
+            known = f"one of {', '.join(names)}" if names else "but none is defined"
+            yield Finding(path, shown(name), f"expected a receiver that is defined ({known})", nearest(name, names))
+
+    yield from check(alerting.routing.default_receiver, ("alerting", "routing", "defaultReceiver"))
+    for number, route in enumerate(alerting.routing.routes):
+        for place, name in enumerate(route.receivers):
+            yield from check(name, ("alerting", "routing", "routes", number, "receivers", place))
+    for number, definition in enumerate(alerting.definitions):
+        for position, action in enumerate(definition.actions):
+            for place, name in enumerate((action.config and action.config.receivers) or []):
+                yield from check(name, ("alerting", "definitions", number, "actions", position, "config", "receivers", place))
+    ids = [detector.id for detector in config.detection.detectors.items]
+    for tenant, settings in config.tenants.items():
+        for place, detector in enumerate(settings.detectors.disabled):
+            if detector not in ids:
+                path: Path = ("tenants", tenant, "detectors", "disabled", place)
+                yield Finding(path, shown(detector), "expected the id of a common detector", nearest(detector, ids))
+
+
+def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Path and sentence for everything that is accepted and yet not done as written. `given` is the canonical document of the user."""
+    yield from _detectors(config)
+    yield from _replaced_stores(config)
+    yield from _alerting(config)
+    if config.mode != "standalone":
+        yield ("mode",), f"mode {config.mode} is not run by this release: the configuration is used as for standalone"
+    if "local" in (given.get("detection") or {}) or "remote" in (given.get("detection") or {}):
+        yield ("detection",), "local and remote detection belong to the sidecar, which is not part of this release"
+    for name, what in _UNUSED_SECTIONS.items():
+        key = str(SentinelConfig.model_fields[name].alias or name)
+        if key in given:
+            yield (key,), f"this section is checked and kept, and not used by this release ({what})"
+
+
+def _detectors(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
+    common: Path = ("detection", "detectors", "items")
+    lists = [(common, config.detection.detectors.items)]
+    lists += [(("tenants", tenant, "detectors", "items"), settings.detectors.items) for tenant, settings in config.tenants.items()]
+    for path, items in lists:
+        for number, detector in enumerate(items):
+            if detector.enabled and detector.strategy not in RUNNABLE:
+                yield (*path, number, "strategy"), f"detector {detector.id}: strategy {detector.strategy} is not run by this release"
+            if any(action.shield for action in detector.actions):
+                yield (*path, number, "actions"), f"detector {detector.id}: Shield actions are kept, and not sent by this release"
+
+
+def _replaced_stores(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
+    storage = config.storage
+    ours = [
+        (("storage", "timeseries", "type"), storage.timeseries.type, "postgresql", "PostgreSQL"),
+        (("storage", "events", "type"), storage.events.type, "opensearch", "OpenSearch"),
+        (("storage", "alerts", "type"), storage.alerts.type, "postgresql", "PostgreSQL"),
+        (("storage", "objectStorage", "type"), storage.object_storage.type, "file", "a file system that Flink knows"),
+        (("configService", "type"), config.config_service.type, "postgresql", "PostgreSQL with a compacted Kafka topic"),
+        (("ha", "leader", "election"), config.ha.leader.election, "postgresql", "a PostgreSQL advisory lock"),
+        (("observability", "tracing", "type"), config.observability.tracing.type, "otlp", "OTLP"),
+    ]
+    for path, found, own, name in ours:
+        if found != own:
+            yield path, f"{found} is replaced: this product uses {name}"
+
+
+def _alerting(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
+    alerting = config.alerting
+    for number, receiver in enumerate(alerting.receivers):
+        if receiver.type not in SENT_TYPES:
+            text = f"receiver {receiver.name}: {receiver.type} is not sent by this release; its records wait on topic notify-{receiver.name}"
+            yield ("alerting", "receivers", number, "type"), text
+    for number, definition in enumerate(alerting.definitions):
+        path: Path = ("alerting", "definitions", number)
+        if definition.conditions.trigger != "anomaly":
+            text = f"definition {definition.alert_id}: trigger {definition.conditions.trigger} is not run by this release"
+            yield (*path, "conditions", "trigger"), text
+        for position, action in enumerate(definition.actions):
+            if action.type != "notification":
+                text = f"definition {definition.alert_id}: action {action.type} is kept, and not done by this release"
+                yield (*path, "actions", position, "type"), text
+    if alerting.routing.default_receiver is None:
+        yield ("alerting", "routing", "defaultReceiver"), "there is none: alerts that match no route are recorded, and nobody is told"

@@ -1,0 +1,83 @@
+"""Alert definition (specification, Data Schemas 3). Unknown keys are refused: people write it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sentinel.contract.types import Clock, ClosedModel, Frequency, OpenModel, Ratio, Severity, Window
+
+
+class Filters(ClosedModel):
+    """Which anomalies count; a list that is left out lets everything pass."""
+
+    severity: list[Severity] | None = None
+    detector_ids: list[str] | None = None
+    application_ids: list[str] | None = None
+    tenant_ids: list[str] | None = Field(None, description="Tenants that the definition is for; all when left out")
+    score_threshold: Ratio | None = None
+
+
+class Aggregation(ClosedModel):
+    """How many (or how much) within the window raise the alert."""
+
+    window: Window | None = Field(None, examples=["5m"])
+    function: Literal["count", "avg", "sum", "max", "min"] | None = None
+    threshold: float | None = Field(None, examples=[5])
+
+
+class Conditions(ClosedModel):
+    """When the alert is raised."""
+
+    trigger: Literal["anomaly", "metric_threshold", "event_pattern"]
+    filters: Filters | None = None
+    aggregation: Aggregation | None = None
+
+
+class ActionConfig(OpenModel):
+    """Settings of one action; which keys mean something depends on its type."""
+
+    receivers: list[str] | None = Field(None, description="Receivers to notify; when left out, the routes decide")
+
+
+class Action(ClosedModel):
+    """What happens."""
+
+    type: Literal["notification", "shield", "webhook", "incident"]
+    config: ActionConfig | None = Field(None, description="Action-specific configuration")
+
+
+class Throttling(ClosedModel):
+    """How often it may be repeated, and what belongs together."""
+
+    max_frequency: Frequency | None = Field(None, description="Minimum time between repeated alerts", examples=["15m"])
+    grouping: list[str] | None = Field(None, description="Fields to group alerts by", examples=[["application_id", "detector_id"]])
+
+
+class ActiveHours(ClosedModel):
+    """From `start` to `end` (HH:MM), over midnight when the end is before the start."""
+
+    start: Clock | None = None
+    end: Clock | None = None
+
+
+class Schedule(ClosedModel):
+    """When the definition is active."""
+
+    timezone: str | None = Field(None, examples=["America/New_York"])
+    active_hours: ActiveHours | None = None
+    days_of_week: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] | None = None
+
+
+class AlertDefinition(ClosedModel):
+    """Alert routing and notification rule (specification, Data Schemas 3)."""
+
+    alert_id: str = Field(min_length=1, examples=["high-latency-alert"])
+    name: str
+    conditions: Conditions
+    actions: list[Action] = Field(min_length=1)
+    description: str | None = None
+    enabled: bool = True
+    throttling: Throttling | None = None
+    schedule: Schedule | None = None

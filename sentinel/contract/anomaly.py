@@ -1,0 +1,81 @@
+"""Anomaly event (specification, Data Schemas 2), with optional additions of ours: counts of folded occurrences, correlation, labels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sentinel.contract.types import DetectorType, Integer, OpenModel, Ratio, Severity, Timestamp, Uuid
+
+
+class AffectedEntity(OpenModel):
+    """What the anomaly is about."""
+
+    type: Literal["application", "model", "user", "endpoint"] | None = None
+    id: str | None = Field(None, examples=["gpt-4"])
+    name: str | None = Field(None, examples=["GPT-4 Turbo"])
+
+
+class AnomalyMetrics(OpenModel):
+    """Numbers behind the decision, in the unit of the metric; `deviation` is in the detector's own measure (standard deviations, ratio)."""
+
+    baseline_value: float | None = None
+    observed_value: float | None = None
+    deviation: float | None = None
+    threshold: float | None = None
+
+
+class AnomalyContext(OpenModel):
+    """Where to look further."""
+
+    window_start: Timestamp | None = None
+    window_end: Timestamp | None = None
+    sample_events: list[str] | None = Field(None, description="Sample event IDs for investigation")
+    related_anomalies: list[str] | None = Field(None, description="Related anomaly IDs")
+
+
+class ActionTaken(OpenModel):
+    """One action that followed."""
+
+    action: Literal["alert", "shield_block", "shield_rate_limit", "log"] | None = None
+    target: str | None = Field(None, examples=["pagerduty-oncall"])
+    status: Literal["pending", "success", "failed"] | None = None
+    timestamp: Timestamp | None = None
+
+
+class CorrelationRef(OpenModel):
+    """The group of related anomalies and the one that came first."""
+
+    group_id: str | None = None
+    root_anomaly_id: str | None = None
+
+
+class AnomalyEvent(OpenModel):
+    """A detected anomaly (specification, Data Schemas 2). The id is a function of the data: a replay gives the same one."""
+
+    anomaly_id: Uuid
+    timestamp: Timestamp = Field(description="When the anomaly was detected")
+    detector_id: str = Field(examples=["token-rate-spike"])
+    severity: Severity
+    score: Ratio = Field(description="Anomaly confidence score")
+    status: Literal["active", "acknowledged", "resolved", "suppressed"]
+    detector_type: DetectorType | None = None
+    application_id: str | None = None
+    tenant_id: str | None = None
+    title: str | None = None
+    description: str | None = None
+    affected_entity: AffectedEntity | None = None
+    metrics: AnomalyMetrics | None = None
+    context: AnomalyContext | None = None
+    actions_taken: list[ActionTaken] | None = None
+    model: str | None = None
+    metric: str | None = Field(None, description="Name of the metric, from the metric vocabulary")
+    user_id: str | None = None
+    count: Integer | None = Field(None, ge=1, description="Occurrences folded into this anomaly")
+    first_seen: Timestamp | Literal[""] | None = None
+    last_seen: Timestamp | Literal[""] | None = None
+    config_version: Integer | None = Field(None, ge=0, description="Configuration version that made this anomaly")
+    correlation: CorrelationRef | None = None
+    labels: dict[str, str] | None = None
+    update: bool | None = Field(None, description="False on the first record of an id, true on later ones")
