@@ -13,13 +13,17 @@ from sentinel.panes import Pane, UserPane
 
 Found = tuple[DetectorConfig, str, Detection]
 """Detector, model (empty at application level), detection."""
+IDLE_MS = 24 * 3_600_000
+"""A key without a pane for this long of event time is forgotten."""
 Failed = Callable[[DetectorConfig, str, Exception], None]
 
 
 class Plan:
     """Which detectors a key gets: built once a configuration, shared by all keys."""
 
-    def __init__(self, detectors: tuple[DetectorConfig, ...], levels: dict[str, str], make: Callable[[DetectorConfig], PaneDetector]) -> None:
+    def __init__(
+        self, detectors: tuple[DetectorConfig, ...], levels: dict[str, str], make: Callable[[DetectorConfig], PaneDetector]
+    ) -> None:
         self.detectors = detectors
         self.levels = levels
         self.make = make
@@ -40,7 +44,19 @@ class Slot:
 class ApplicationState:
     """The state of one tenant and application. Panes wait here until event time has passed them, then go second by second."""
 
-    __slots__ = ("_failed", "application", "application_id", "last_ms", "models", "plan", "tenant_id", "timed", "user_waiting", "users", "waiting")
+    __slots__ = (
+        "_failed",
+        "application",
+        "application_id",
+        "last_ms",
+        "models",
+        "plan",
+        "tenant_id",
+        "timed",
+        "user_waiting",
+        "users",
+        "waiting",
+    )
 
     def __init__(self, tenant_id: str, application_id: str, plan: Plan, failed: Failed) -> None:
         self.tenant_id, self.application_id = tenant_id, application_id
@@ -71,27 +87,38 @@ class ApplicationState:
         due += [timer for slot in self.timed if (timer := slot.detector.next_timer()) is not None]
         return min(due) if due else None
 
-    def advance(self, watermark_ms: int) -> list[Found]:
-        """Everything that event time up to the watermark makes due, in event-time order."""
+    def advance(self, now_ms: int) -> list[Found]:
+        """Everything that event time before `now_ms` makes due, in event-time order."""
         found: list[Found] = []
         waiting, user_waiting = self.waiting, self.user_waiting
-        ready = [start for start, panes in waiting.items() if panes[0].end_ms <= watermark_ms] if waiting else []
-        ready_users = [start for start, pane in user_waiting.items() if pane.end_ms <= watermark_ms] if user_waiting else []
+        ready = [start for start, panes in waiting.items() if panes[0].end_ms <= now_ms] if waiting else []
+        ready_users = [start for start, pane in user_waiting.items() if pane.end_ms <= now_ms] if user_waiting else []
         if len(ready) > 1:
             ready.sort()
         for start in ready:
             panes = waiting.pop(start)
+            self._seen(start)
             if self.timed:
                 # A silence that ended with this pane must be noticed before it, however late the watermark came.
                 self._on_time(start, found)
             self._on_second(panes, found)
         for start in sorted(ready_users):
             user_pane = user_waiting.pop(start)
+            self._seen(start)
             for slot in self.users:
                 self._run(slot, "", user_pane, found)
         if self.timed:
-            self._on_time(watermark_ms, found)
+            self._on_time(now_ms, found)
         return found
+
+    def _seen(self, start_ms: int) -> None:
+        if self.last_ms and start_ms - self.last_ms > IDLE_MS:
+            # Whether the sweep has already evicted the key depends on the watermark's steps; forgetting here as well makes it all one.
+            self.models = {}
+            self.application = self._slots("application", None)
+            self.users = self._slots("user", None)
+            self._find_timed()
+        self.last_ms = max(self.last_ms, start_ms)
 
     def _on_second(self, panes: list[Pane], found: list[Found]) -> None:
         if len(panes) > 1:

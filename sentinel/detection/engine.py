@@ -19,14 +19,13 @@ import msgspec
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
 from sentinel.detection.anomalies import to_anomaly
-from sentinel.detection.application import ApplicationState, Found, Plan, fingerprint
+from sentinel.detection.application import IDLE_MS, ApplicationState, Found, Plan, fingerprint
 from sentinel.detection.detectors import STRATEGIES, new_detector
-from sentinel.detection.windowed import StateError
+from sentinel.detection.state import StateError, check_version
 from sentinel.panes import Pane, UserPane
 
 STATE_VERSION = 1
 MAX_KEYS = 20_000
-IDLE_MS = 24 * 3_600_000
 SWEEP_MS = 600_000
 
 logger = logging.getLogger(__name__)
@@ -79,10 +78,6 @@ class ShardEngine:
             if application is None:
                 self.keys_refused += 1
                 continue
-            if pane.start_ms - application.last_ms > IDLE_MS and application.last_ms:
-                self._evict(key, application)
-                application = self._admit(key)
-                assert application is not None, "evicting a key frees its place"
             touched[key] = application
             if isinstance(pane, Pane):
                 if pane.model not in application.models and self._keys + 1 > self.max_keys:
@@ -91,24 +86,25 @@ class ShardEngine:
                 application.waiting.setdefault(pane.start_ms, []).append(pane)
             else:
                 application.user_waiting[pane.start_ms] = pane
-            if pane.start_ms > application.last_ms:
-                application.last_ms = pane.start_ms
         self.panes += len(panes)
         found: list[tuple[ApplicationState, Found]] = []
         for key, application in touched.items():
-            self._advance(key, application, watermark_ms, found)
-        self._run_timers(watermark_ms, found)
+            self._advance(key, application, watermark_ms + 1, found)
+        self._run_timers(watermark_ms + 1, found)
         return self._anomalies(found)
 
     def on_time(self, watermark_ms: int) -> list[Anomaly]:
-        """Event time has come to the watermark: waiting panes and timers that it makes due."""
+        """Event time has come to the watermark: waiting panes and timers that it makes due.
+
+        A watermark t says that nothing at or before t will come any more: a pane that ends at t + 1 is complete.
+        """
         found: list[tuple[ApplicationState, Found]] = []
-        self._run_timers(watermark_ms, found)
+        self._run_timers(watermark_ms + 1, found)
         return self._anomalies(found)
 
     def next_timer(self) -> int | None:
         """Event time (ms) at which `on_time` is wanted next; it may turn out that nothing is due then. None: never."""
-        return self._timers[0][0] if self._timers else None
+        return self._timers[0][0] - 1 if self._timers else None
 
     def apply_config(self, config: RuntimeConfig) -> None:
         """Put a configuration in force: unchanged detectors keep their state; anomalies from now on carry its version."""
@@ -163,10 +159,10 @@ class ShardEngine:
         self._scheduled.pop(key, None)
 
     def _advance(
-        self, key: tuple[str, str], application: ApplicationState, watermark_ms: int, found: list[tuple[ApplicationState, Found]]
+        self, key: tuple[str, str], application: ApplicationState, now_ms: int, found: list[tuple[ApplicationState, Found]]
     ) -> None:
         before = application.keys
-        for item in application.advance(watermark_ms):
+        for item in application.advance(now_ms):
             found.append((application, item))
         self._keys += application.keys - before
         self._schedule(key, application)
@@ -181,20 +177,20 @@ class ShardEngine:
             self._scheduled[key] = due
             heapq.heappush(self._timers, (due, key))
 
-    def _run_timers(self, watermark_ms: int, found: list[tuple[ApplicationState, Found]]) -> None:
+    def _run_timers(self, now_ms: int, found: list[tuple[ApplicationState, Found]]) -> None:
         timers = self._timers
-        while timers and timers[0][0] <= watermark_ms:
+        while timers and timers[0][0] <= now_ms:
             due, key = heapq.heappop(timers)
             if self._scheduled.get(key) != due:
                 continue
             del self._scheduled[key]
             application = self._applications.get(key)
             if application is not None:
-                self._advance(key, application, watermark_ms, found)
-        if watermark_ms - self._swept_ms >= SWEEP_MS:
-            self._swept_ms = watermark_ms
+                self._advance(key, application, now_ms, found)
+        if now_ms - self._swept_ms >= SWEEP_MS:
+            self._swept_ms = now_ms
             for key, application in list(self._applications.items()):
-                if watermark_ms - application.last_ms > IDLE_MS and not application.waiting and not application.user_waiting:
+                if now_ms - application.last_ms > IDLE_MS and not application.waiting and not application.user_waiting:
                     self._evict(key, application)
 
     def _anomalies(self, found: list[tuple[ApplicationState, Found]]) -> list[Anomaly]:
@@ -225,10 +221,7 @@ class ShardEngine:
             decoded: Any = msgspec.msgpack.decode(state)
         except msgspec.DecodeError as error:
             raise StateError(f"shard state of {len(state)} bytes is not msgpack: {error}") from error
-        if not isinstance(decoded, list) or not decoded or decoded[0] != STATE_VERSION:
-            found = decoded[0] if isinstance(decoded, list) and decoded else type(decoded).__name__
-            raise StateError(f"shard state: version {found!r} found, this release reads version {STATE_VERSION}")
-        _, self._swept_ms, applications = decoded
+        self._swept_ms, applications = check_version(decoded, STATE_VERSION, "shard state")
         for tenant_id, application_id, *fields in applications:
             key = (tenant_id, application_id)
             application = self._applications[key] = ApplicationState(*key, self._plan, self._on_failure)

@@ -18,6 +18,7 @@ from sentinel.detection.baselines import Assessment, Baseline
 from sentinel.detection.detection import Detection, severity_of, tail_score
 from sentinel.detection.episode import Episode
 from sentinel.detection.metrics import MetricSpec, Model, merge_histograms, metric_spec, quantile_ms
+from sentinel.detection.state import check_version
 from sentinel.detection.tuning import Tuning, tuning_of
 from sentinel.detection.windows import DecayingWindow, SlidingWindow
 from sentinel.panes import Pane
@@ -25,18 +26,6 @@ from sentinel.panes import Pane
 PENDING_BLOCKS = 5
 MAX_EMPTY_BLOCKS = 30
 STATE_VERSION = 1
-
-
-class StateError(ValueError):
-    """A stored state cannot be read: it was written by another version, or is no state at all."""
-
-
-def check_version(state: Any, expected: int, owner: str) -> list[Any]:
-    """The state's fields after its version; raises StateError naming both versions."""
-    if not isinstance(state, list | tuple) or not state or state[0] != expected:
-        found = state[0] if isinstance(state, list | tuple) and state else type(state).__name__
-        raise StateError(f"{owner}: state version {found!r} found, this release reads version {expected}")
-    return list(state[1:])
 
 
 class WindowedDetector:
@@ -136,7 +125,12 @@ class WindowedDetector:
             long = (pending[0] + sums[0], pending[1] + sums[1], pending[2] + sums[3])
             if (long[2] if self._share else long[0]) >= self.tuning.min_count:
                 wider = self.baseline.assess(*long)
-                if wider.sigma * found.sigma > 0 and self._half_way(found) and self.is_anomalous(wider) and self._above_floor(long[0], long[2]):
+                if (
+                    wider.sigma * found.sigma > 0
+                    and self._half_way(found)
+                    and self.is_anomalous(wider)
+                    and self._above_floor(long[0], long[2])
+                ):
                     anomalous, found = True, wider
                     count, log_sum, total = long
                     window_start = (self._block - len(self._pending)) * self._block_ms
@@ -303,4 +297,3 @@ class WindowedDetector:
         self._sums, self._histogram = list(sums), list(histogram)
         self._pending = [list(block) for block in pending]
         self._pending_sums = [sum(block[index] for block in self._pending) for index in (1, 2, 4)]
-

@@ -10,8 +10,8 @@ import msgspec
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection, severity_of, tail_score
 from sentinel.detection.episode import Episode
+from sentinel.detection.state import check_version
 from sentinel.detection.tuning import tuning_of
-from sentinel.detection.windowed import check_version
 from sentinel.panes import UserPane
 
 STATE_VERSION = 1

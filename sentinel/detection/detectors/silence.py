@@ -10,11 +10,14 @@ import msgspec
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection, severity_of, tail_score
 from sentinel.detection.episode import Episode
+from sentinel.detection.state import check_version
 from sentinel.detection.tuning import SENSITIVITY, tuning_of
-from sentinel.detection.windowed import check_version
 from sentinel.panes import Pane
 
 STATE_VERSION = 1
+MAX_WAIT_S = 6 * 3600.0
+GRID_MS = 1_000
+"""Deadlines lie on whole seconds, where panes end: whether a pane came before a deadline then never depends on the watermark's steps."""
 GAP_FACTOR = 3.0
 """Traffic that pauses by itself (batches, sessions) must be silent for this multiple of its longest recent pause."""
 
@@ -74,7 +77,7 @@ class SilenceDetector:
         if silent_ms > self.tuning.adapt_after_s * 1000 + self._wait_ms():
             self._gone, self._next_ms = True, None
             return None
-        self._next_ms = due_ms + round(self.tuning.repeat_s * 1000)
+        self._next_ms = due_ms + max(1, round(self.tuning.repeat_s * 1000 / GRID_MS)) * GRID_MS
         self.episode.anomalous(self._last_ms, due_ms, 1, 0, self.dedup_ms)
         rate = self._events / self._seconds
         surprise = rate * silent_ms / 1000.0
@@ -103,12 +106,12 @@ class SilenceDetector:
         tuning = self.tuning
         rate = self._events / self._seconds
         wait_s = max(tuning.minimum_s, tuning.expected_events / rate, GAP_FACTOR * self._pause)
-        return round(wait_s * SENSITIVITY[tuning.sensitivity] * 1000)
+        return round(min(MAX_WAIT_S, wait_s * SENSITIVITY[tuning.sensitivity]) * 1000)
 
     def _deadline_ms(self) -> int | None:
         if self._last_ms - self._first_ms < self.tuning.warmup_s * 1000 or self._seen < self.tuning.expected_events:
             return None
-        return self._last_ms + self._wait_ms()
+        return -(-(self._last_ms + self._wait_ms()) // GRID_MS) * GRID_MS
 
     def to_state(self) -> list[Any]:
         return [

@@ -12,8 +12,8 @@ from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection
 from sentinel.detection.episode import Episode
 from sentinel.detection.metrics import Model, Sample, metric_spec
+from sentinel.detection.state import check_version
 from sentinel.detection.tuning import LEVEL_OF_METRIC, Tuning
-from sentinel.detection.windowed import check_version
 from sentinel.detection.windows import SlidingWindow
 from sentinel.panes import Pane
 

@@ -1,0 +1,269 @@
+"""Folding of repeats and correlation of the anomalies of one tenant and application.
+
+*Folding.* The first record of an anomaly id goes out at once; further occurrences of the id are folded into it (count, last_seen, worst score
+with its figures) and go out as updates, at most one a second and id. An occurrence that comes twice (a replay) counts once.
+
+*Correlation.* Anomalies are related when their first_seen lie at most `correlation.window` apart. With more than `max_related` candidates two
+anomalies are related when each is among the other's nearest: related is symmetric. Whatever changes is sent again as an update,
+so that the last record of every id says the same, in whichever order ids came.
+
+*Root* is the earliest of an anomaly and its related ones (ties: higher score, then smaller id); the group is named after the root.
+
+*Final score* = 1 - (1 - score) * 0.85**k with k the number of other detectors (at most 5) among the related anomalies: independent
+detectors that agree make each of them more credible. From `AGREEING` other detectors on, the severity rises by one level.
+
+Time: anomalies expire by event time (the newest first_seen seen); the clock that callers pass only paces updates.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from sentinel.anomaly import Anomaly
+from sentinel.config.runtime import RuntimeConfig
+from sentinel.detection.detection import SEVERITIES
+from sentinel.detection.state import StateError, check_version
+from sentinel.identity import stable_id
+from sentinel.timestamps import from_rfc3339
+
+STATE_VERSION = 1
+FLUSH_MS = 1_000
+SLACK_MS = 120_000
+"""How far behind the newest one an anomaly of the same key may arrive and still find those that it belongs to."""
+MAX_RECORDS = 1_000
+MAX_OCCURRENCES = 512
+MAX_SAMPLES = 10
+AGREEMENT = 0.85
+AGREEING = 3
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Record(msgspec.Struct, array_like=True):
+    """One anomaly id: its folded record with the scores before correlation, and when it was last sent."""
+
+    anomaly: Anomaly
+    first_ms: int
+    last_ms: int
+    score: float
+    severity: str
+    occurrences: dict[int, None]
+    sent_ms: int = 0
+    dirty: bool = False
+
+
+class Correlator:
+    """All live anomalies of one tenant and application."""
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        self._records: dict[str, Record] = {}
+        self._newest_ms = 0
+        self._idle_ms = 0
+        self.apply_config(config)
+
+    @classmethod
+    def from_state(cls, state: bytes | None, config: RuntimeConfig) -> Correlator:
+        """The correlator as it was at `to_state`.
+
+        Raises:
+            StateError: when the bytes are no state of this version.
+        """
+        correlator = cls(config)
+        if state:
+            correlator._restore(state)
+        return correlator
+
+    def apply_config(self, config: RuntimeConfig) -> None:
+        """Window and limits from now on; anomalies that are already related stay so until something changes."""
+        self._enabled = config.correlation.enabled
+        self._window_ms = round(config.correlation.window_s * 1000)
+        self._max_related = config.correlation.max_related
+        self._keep_ms = max(self._window_ms, round(config.dedup.window_s * 1000)) + SLACK_MS
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def on_anomaly(self, anomaly: Anomaly, now_ms: int) -> list[Anomaly]:
+        """Take one occurrence; the record to send at once, if its id is new."""
+        self._idle_ms = now_ms + 3 * self._keep_ms
+        known = self._records.get(anomaly.anomaly_id)
+        if known is not None:
+            self._fold(known, anomaly)
+            return []
+        seen_ms = from_rfc3339(anomaly.first_seen or anomaly.timestamp)
+        if seen_ms > self._newest_ms:
+            self._newest_ms = seen_ms
+            self._expire()
+        record = self._record(anomaly, seen_ms)
+        self._records[anomaly.anomaly_id] = record
+        while len(self._records) > MAX_RECORDS:
+            del self._records[min(self._records, key=lambda name: (self._records[name].first_ms, name))]
+        if anomaly.anomaly_id not in self._records:
+            return [self._finished(record, self._related(record), update=False)]
+        sent = self._finished(record, self._related(record), update=False)
+        record.sent_ms = now_ms
+        for other in self._records.values():
+            if other is not record and abs(other.first_ms - record.first_ms) <= self._window_ms:
+                other.dirty = True
+        return [sent]
+
+    def next_timer(self) -> int | None:
+        """When `on_timer` is wanted next, on the caller's clock; None when nothing is kept."""
+        due = min((record.sent_ms + FLUSH_MS for record in self._records.values() if record.dirty), default=None)
+        if due is None:
+            return self._idle_ms if self._records else None
+        return min(due, self._idle_ms)
+
+    def on_timer(self, now_ms: int) -> list[Anomaly]:
+        """The updates that are due, ordered by first_seen and id."""
+        updates: list[Anomaly] = []
+        due = [record for record in self._records.values() if record.dirty and record.sent_ms + FLUSH_MS <= now_ms]
+        for record in sorted(due, key=_order):
+            before = record.anomaly
+            update = self._finished(record, self._related(record), update=True)
+            record.dirty = False
+            if _content(update) != _content(before):
+                record.sent_ms = now_ms
+                updates.append(update)
+        if self._records and now_ms >= self._idle_ms:
+            # A timer that fires late speaks of a stopped job, not of a quiet key: what was in flight may still come.
+            late = now_ms - self._idle_ms > SLACK_MS
+            if late:
+                self._idle_ms = now_ms + self._keep_ms
+            elif not any(record.dirty for record in self._records.values()):
+                self._records.clear()
+        return updates
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------
+
+    def _record(self, anomaly: Anomaly, first_ms: int) -> Record:
+        last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
+        return Record(anomaly, first_ms, last_ms, anomaly.score, anomaly.severity, {_occurrence(anomaly): None})
+
+    def _fold(self, record: Record, anomaly: Anomaly) -> None:
+        mark = _occurrence(anomaly)
+        if mark in record.occurrences:
+            return
+        record.occurrences[mark] = None
+        if len(record.occurrences) > MAX_OCCURRENCES:
+            del record.occurrences[next(iter(record.occurrences))]
+        held = record.anomaly
+        first_ms = from_rfc3339(anomaly.first_seen or anomaly.timestamp)
+        last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
+        worst = anomaly if (anomaly.score, -first_ms) > (record.score, -record.first_ms) else held
+        early = first_ms < record.first_ms
+        late = last_ms > record.last_ms
+        context = dict(held.context)
+        if anomaly.context:
+            starts = [start for start in (held.context.get("window_start"), anomaly.context.get("window_start")) if start]
+            ends = [end for end in (held.context.get("window_end"), anomaly.context.get("window_end")) if end]
+            samples = dict.fromkeys([*held.context.get("sample_events", ()), *anomaly.context.get("sample_events", ())])
+            context |= {"sample_events": list(samples)[:MAX_SAMPLES]}
+            context |= {"window_start": min(starts)} if starts else {}
+            context |= {"window_end": max(ends)} if ends else {}
+        record.anomaly = msgspec.structs.replace(
+            held,
+            timestamp=anomaly.timestamp if early else held.timestamp,
+            first_seen=(anomaly.first_seen or anomaly.timestamp) if early else (held.first_seen or held.timestamp),
+            last_seen=(anomaly.last_seen or anomaly.timestamp) if late else (held.last_seen or held.timestamp),
+            count=held.count + anomaly.count,
+            title=worst.title,
+            description=worst.description,
+            metrics=worst.metrics,
+            context=context,
+            config_version=max(held.config_version, anomaly.config_version),
+        )
+        record.score = max(record.score, anomaly.score)
+        record.severity = max(record.severity, anomaly.severity, key=SEVERITIES.index)
+        record.last_ms = max(record.last_ms, last_ms)
+        record.dirty = True
+        if early:
+            # Its place in time moved: those around it may gain or lose a relation, or another root.
+            near = self._window_ms + record.first_ms - first_ms
+            for other in self._records.values():
+                other.dirty = other.dirty or abs(other.first_ms - record.first_ms) <= near
+            record.first_ms = first_ms
+
+    def _near(self, record: Record) -> list[Record]:
+        """Candidates in the window, nearest first, at most `max_related`."""
+        window_ms, first_ms = self._window_ms, record.first_ms
+        near = [other for other in self._records.values() if other is not record and abs(other.first_ms - first_ms) <= window_ms]
+        if len(near) > self._max_related:
+            near.sort(key=lambda other: (abs(other.first_ms - first_ms), other.anomaly.anomaly_id))
+            del near[self._max_related :]
+        return near
+
+    def _related(self, record: Record) -> list[Record]:
+        if not self._enabled:
+            return []
+        near = self._near(record)
+        if len(near) >= self._max_related:
+            near = [other for other in near if any(back is record for back in self._near(other))]
+        return sorted(near, key=_order)
+
+    def _finished(self, record: Record, related: list[Record], update: bool) -> Anomaly:
+        """The record as it is sent, and kept as the last one sent."""
+        anomaly = record.anomaly
+        detectors = {other.anomaly.detector_id for other in related} - {anomaly.detector_id}
+        score = 1.0 - (1.0 - record.score) * AGREEMENT ** min(5, len(detectors))
+        level = SEVERITIES.index(record.severity) + (1 if len(detectors) >= AGREEING else 0)
+        root = min([record, *related], key=lambda other: (other.first_ms, -other.score, other.anomaly.anomaly_id)).anomaly.anomaly_id
+        correlation: dict[str, str] = {}
+        if related:
+            group = stable_id("correlation", anomaly.tenant_id, anomaly.application_id, root)
+            correlation = {"group_id": group, "root_anomaly_id": root}
+        record.anomaly = msgspec.structs.replace(
+            anomaly,
+            score=round(score, 4),
+            severity=SEVERITIES[min(level, len(SEVERITIES) - 1)],
+            first_seen=anomaly.first_seen or anomaly.timestamp,
+            last_seen=anomaly.last_seen or anomaly.timestamp,
+            context={**anomaly.context, "related_anomalies": [other.anomaly.anomaly_id for other in related]},
+            correlation=correlation,
+            update=update,
+        )
+        return record.anomaly
+
+    def _expire(self) -> None:
+        oldest_ms = self._newest_ms - self._keep_ms
+        gone = [
+            name
+            for name, record in self._records.items()
+            if record.first_ms < oldest_ms and record.last_ms < oldest_ms and not record.dirty
+        ]
+        for name in gone:
+            del self._records[name]
+
+    # -- state ----------------------------------------------------------------------------------------------------------------
+
+    def to_state(self) -> bytes:
+        """Everything, versioned (msgpack)."""
+        return _encoder.encode([STATE_VERSION, self._newest_ms, self._idle_ms, list(self._records.values())])
+
+    def _restore(self, state: bytes) -> None:
+        try:
+            decoded: Any = msgspec.msgpack.decode(state, strict=False)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise StateError(f"correlation state of {len(state)} bytes is not msgpack: {error}") from error
+        self._newest_ms, self._idle_ms, records = check_version(decoded, STATE_VERSION, "correlation state")
+        for raw in records:
+            record = msgspec.convert(raw, Record)
+            self._records[record.anomaly.anomaly_id] = record
+
+
+def _order(record: Record) -> tuple[int, str]:
+    return record.first_ms, record.anomaly.anomaly_id
+
+
+def _occurrence(anomaly: Anomaly) -> int:
+    """48 bits that tell one occurrence from another: its times and the event it came from."""
+    events = anomaly.context.get("sample_events") or [""]
+    text = f"{anomaly.timestamp}|{anomaly.last_seen}|{events[0]}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=6).digest())
+
+
+def _content(anomaly: Anomaly) -> Anomaly:
+    return msgspec.structs.replace(anomaly, update=False)
