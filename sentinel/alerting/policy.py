@@ -53,12 +53,21 @@ class Policy:
         self.receivers = {receiver.name: receiver for receiver in config.receivers}
         self.resolve_timeout_ms = round(config.resolve_timeout_s * 1000)
         self.external_url = config.external_url.rstrip("/")
+        self._config = config
+        self._unknown: dict[str, CompiledDefinition] = {}
         self._tree = build_tree(config)
         self._group_by = group_names(config.grouping.group_by, config)
         self._alertnames = {
             detector.id: action.alert for detector in config.detectors for action in reversed(detector.actions) if action.alert
         }
         self._routes: dict[tuple[str, tuple[tuple[str, str], ...]], list[Target]] = {}
+
+    def unknown_definition(self, definition_id: str) -> CompiledDefinition:
+        """A stand-in for a definition that this version does not have, to end alerts of definitions that were removed."""
+        if definition_id not in self._unknown:
+            stand_in = Definition(id=definition_id, name=definition_id, description="", trigger="anomaly")
+            self._unknown[definition_id] = CompiledDefinition(stand_in, self._config)
+        return self._unknown[definition_id]
 
     def labels(self, anomaly: Anomaly, definition: CompiledDefinition, group_by: tuple[str, ...] = ()) -> dict[str, str]:
         """Labels of the anomaly under the definition; `alertname` is what the detector's action names, else the definition's name."""

@@ -21,15 +21,10 @@ MAX_VALUE = 2_000
 MAX_LOOPS = 2
 """Loops inside each other; each runs over at most the alerts of a notification or the labels of one."""
 
-_FILTERS = (
-    "abs capitalize default d escape e first float int last length count lower round sort title trim truncate upper urlencode"
-).split()
-_NODES = frozenset(
-    (
-        "Template Output TemplateData Name Const Getattr Getitem Slice If CondExpr For Filter Test Compare Operand And Or Not Add Sub "
-        "Concat Keyword"
-    ).split()
-)
+_FILTERS = ["abs", "capitalize", "default", "d", "escape", "e", "first", "float", "int", "last"]
+_FILTERS += ["length", "count", "lower", "round", "sort", "title", "trim", "truncate", "upper", "urlencode"]
+_NODES = ["Template", "Output", "TemplateData", "Name", "Const", "Getattr", "Getitem", "Slice", "If", "CondExpr", "For"]
+_NODES += ["Filter", "Test", "Compare", "Operand", "And", "Or", "Not", "Add", "Sub", "Concat", "Keyword"]
 _SIMPLE_FORM = re.compile(r"\{\{(-?)\s*\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(-?)\}\}")
 _GO_NAMES = {
     "Status": "status",
