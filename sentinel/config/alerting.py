@@ -15,7 +15,6 @@ from sentinel.config.types import ConfigModel, Duration, Name, PositiveDuration,
 from sentinel.contract.alert_definition import AlertDefinition
 
 
-
 def _matcher(value: Any) -> Any:
     if isinstance(value, str):
         parse_matcher(value)
@@ -35,34 +34,32 @@ class Deduplication(ConfigModel):
 
     enabled: bool = True
     window: PositiveDuration = 300.0
-    fields: list[Literal["detector_id", "application_id", "severity", "tenant_id", "entity", "model", "metric", "user_id"]] = [
-        "detector_id",
-        "application_id",
-        "severity",
-    ]
+    fields: list[Literal["detector_id", "application_id", "severity", "tenant_id", "entity", "model", "metric", "user_id"]] = Field(
+        default=["detector_id", "application_id", "severity"]
+    )
 
 
 class GroupingSettings(ConfigModel):
     """How alerts become notifications; routes may say otherwise."""
 
     enabled: bool = True
-    group_by: list[str] = ["application_id", "detector_id"]
-    group_wait: Duration = Field(30.0, description="From the first alert of a group to its first notification")
-    group_interval: PositiveDuration = Field(300.0, description="Between notifications about changes of a group")
-    repeat_interval: PositiveDuration = Field(14400.0, description="Between notifications when nothing changed")
+    group_by: list[str] = Field(default=["application_id", "detector_id"])
+    group_wait: Duration = Field(default=30.0, description="From the first alert of a group to its first notification")
+    group_interval: PositiveDuration = Field(default=300.0, description="Between notifications about changes of a group")
+    repeat_interval: PositiveDuration = Field(default=14400.0, description="Between notifications when nothing changed")
 
 
 class RouteSettings(ConfigModel):
     """One route. `match` is short for matchers with `=`; all of them must hold."""
 
-    match: dict[str, str] = {}
-    matchers: list[MatcherText] = []
+    match: dict[str, str] = Field(default={})
+    matchers: list[MatcherText] = Field(default=[])
     receivers: Annotated[list[Name], BeforeValidator(_one_or_many)] = Field(min_length=1)
     group_by: list[str] | None = None
     group_wait: Duration | None = None
     group_interval: PositiveDuration | None = None
     repeat_interval: PositiveDuration | None = None
-    continue_: bool = Field(False, alias="continue", description="Go on with the next route after this one matched")
+    continue_: bool = Field(default=False, alias="continue", description="Go on with the next route after this one matched")
 
 
 class Routing(ConfigModel):
@@ -70,7 +67,7 @@ class Routing(ConfigModel):
 
     source: Literal["config-service", "file", "inline"] = "config-service"
     default_receiver: Name | None = None
-    routes: list[RouteSettings] = Field([], max_length=1000)
+    routes: list[RouteSettings] = Field(default=[], max_length=1000)
 
 
 class MaintenanceWindowSettings(ConfigModel):
@@ -80,7 +77,7 @@ class MaintenanceWindowSettings(ConfigModel):
     schedule: str = Field(description="Cron expression of the start", examples=["0 2 * * 0"])
     duration: PositiveDuration
     timezone: Timezone = "UTC"
-    matchers: list[MatcherText] = []
+    matchers: list[MatcherText] = Field(default=[])
 
     @field_validator("schedule")
     @classmethod
@@ -100,23 +97,23 @@ class MaintenanceWindowSettings(ConfigModel):
 class Suppression(ConfigModel):
     """When nobody is told."""
 
-    maintenance_windows: list[MaintenanceWindowSettings] = Field([], max_length=200)
+    maintenance_windows: list[MaintenanceWindowSettings] = Field(default=[], max_length=200)
 
 
 class Alerting(ConfigModel):
     """Alert manager."""
 
     workers: PositiveInt = 1
-    resolve_timeout: PositiveDuration = Field(300.0, description="An alert without a new anomaly for this long is resolved")
-    external_url: str = Field("", description="Address that links in notifications start with")
+    resolve_timeout: PositiveDuration = Field(default=300.0, description="An alert without a new anomaly for this long is resolved")
+    external_url: str = Field(default="", description="Address that links in notifications start with")
     version: str | None = None
-    config_file: str | None = Field(None, description="File with `alerts:`, relative to this one")
+    config_file: str | None = Field(default=None, description="File with `alerts:`, relative to this one")
     deduplication: Deduplication = Deduplication()
     grouping: GroupingSettings = GroupingSettings()
     routing: Routing = Routing()
-    receivers: list[ReceiverSettings] = Field([], max_length=500)
+    receivers: list[ReceiverSettings] = Field(default=[], max_length=500)
     suppression: Suppression = Suppression()
-    definitions: list[AlertDefinition] = Field([], max_length=1000)
+    definitions: list[AlertDefinition] = Field(default=[], max_length=1000)
 
     @field_validator("receivers")
     @classmethod

@@ -58,9 +58,8 @@ def _detectors(result: Canonical) -> None:
     known = section.get("detectors")
     target: Path = ("detection", "detectors")
     if isinstance(value, list):
-        value, suffix = {"items": value}, ("items",)
-    else:
-        suffix = ()
+        value = {"items": value}
+        target = (*target, "items")
     if isinstance(known, dict) and isinstance(value, dict) and not known.keys() & value.keys():
         section["detectors"] = {**known, **value}
     elif known is None:
@@ -69,7 +68,7 @@ def _detectors(result: Canonical) -> None:
         result.doubled.append((("detectors",), target))
         return
     result.document["detection"] = section
-    result.moves.append(((*target, *suffix), ("detectors",)))
+    result.moves.append((target, ("detectors",)))
 
 
 def _alerts(result: Canonical) -> None:

@@ -1,4 +1,4 @@
-"""What the models cannot see one by one: references between parts (refused when broken), and parts that this release does not use (warned)."""
+"""What one model cannot see: references between parts (refused when broken), and what this release does not use (warned)."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def _alerting(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
     alerting = config.alerting
     for number, receiver in enumerate(alerting.receivers):
         if receiver.type not in SENT_TYPES:
-            text = f"receiver {receiver.name}: {receiver.type} is not sent by this release; its records wait on topic notify-{receiver.name}"
+            text = (
+                f"receiver {receiver.name}: {receiver.type} is not sent by this release; its records wait on topic notify-{receiver.name}"
+            )
             yield ("alerting", "receivers", number, "type"), text
     for number, definition in enumerate(alerting.definitions):
         path: Path = ("alerting", "definitions", number)

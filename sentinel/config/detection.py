@@ -20,9 +20,9 @@ Glob = Annotated[str, Field(min_length=1, max_length=256)]
 class ScopeFilter(ConfigModel):
     """Where a detector looks; globs with `*` and `?`; an empty list means everywhere."""
 
-    tenants: list[Glob] = []
-    applications: list[Glob] = []
-    models: list[Glob] = []
+    tenants: list[Glob] = Field(default=[])
+    applications: list[Glob] = Field(default=[])
+    models: list[Glob] = Field(default=[])
 
 
 class DetectorAction(ConfigModel):
@@ -31,7 +31,7 @@ class DetectorAction(ConfigModel):
     alert: Name | None = None
     severity: Severity | None = None
     shield: Literal["block", "rate_limit", "throttle", "quarantine", "alert_only"] | None = None
-    config: dict[str, Any] | None = Field(None, description="Settings of the Shield action: endpoint, target, duration, parameters")
+    config: dict[str, Any] | None = Field(default=None, description="Settings of the Shield action: endpoint, target, duration, parameters")
 
     @model_validator(mode="before")
     @classmethod
@@ -60,8 +60,10 @@ class Detector(ConfigModel):
     description: str = ""
     enabled: bool = True
     scope: ScopeFilter = ScopeFilter()
-    config: Annotated[SerializeAsAny[ConfigModel], Field(validate_default=True, json_schema_extra={"type": "object"})] = Field(default_factory=dict)  # type: ignore[assignment]
-    actions: list[DetectorAction] = []
+    config: Annotated[SerializeAsAny[ConfigModel], Field(validate_default=True, json_schema_extra={"type": "object"})] = Field(
+        default_factory=dict
+    )  # type: ignore[assignment]
+    actions: list[DetectorAction] = Field(default=[])
 
     @field_validator("strategy", mode="before")
     @classmethod
@@ -97,13 +99,15 @@ class Detector(ConfigModel):
         if self.strategy == "peer":
             needed = "user"
         elif self.strategy == "threshold" and getattr(self.config, "window", None) is None:
-            # Without a window the limit holds for each event, or, for what only panes have, for each second.
+            # Without a window the limit holds for each event, or, for what only panes have, for each short window.
             return self
         else:
             needed = "pane"
         if needed not in METRICS[metric].levels:
             valid = metric_names("user" if needed == "user" else "pane")
-            raise ValueError(f"expected for strategy {self.strategy} a metric that windows have, one of {', '.join(valid)}; {metric} is not")
+            raise ValueError(
+                f"expected for strategy {self.strategy} a metric that windows have, one of {', '.join(valid)}; {metric} is not"
+            )
         return self
 
 
@@ -111,11 +115,11 @@ class Detectors(ConfigModel):
     """The detectors in force. Without `items` the built-in ones are."""
 
     source: Literal["config-service", "file", "inline"] = "config-service"
-    sync_interval: PositiveDuration = Field(30.0, description="Polling fallback behind the change notification")
+    sync_interval: PositiveDuration = Field(default=30.0, description="Polling fallback behind the change notification")
     version: str | None = None
     last_updated: str | None = None
-    config_file: str | None = Field(None, description="File with `detectors:`, relative to this one")
-    items: list[Detector] = Field([], max_length=MAX_DETECTORS)
+    config_file: str | None = Field(default=None, description="File with `detectors:`, relative to this one")
+    items: list[Detector] = Field(default=[], max_length=MAX_DETECTORS)
 
     @field_validator("items")
     @classmethod
@@ -155,7 +159,7 @@ class LocalDetection(ConfigModel):
     """What a sidecar detects itself."""
 
     enabled: bool = True
-    detectors: list[LocalDetector] = []
+    detectors: list[LocalDetector] = Field(default=[])
 
 
 class RemoteDetection(ConfigModel):
@@ -163,7 +167,7 @@ class RemoteDetection(ConfigModel):
 
     enabled: bool = True
     endpoint: str = ""
-    async_: bool = Field(True, alias="async")
+    async_: bool = Field(default=True, alias="async")
 
 
 class Detection(ConfigModel):
@@ -177,5 +181,3 @@ class Detection(ConfigModel):
     correlation: CorrelationSettings = CorrelationSettings()
     local: LocalDetection | None = None
     remote: RemoteDetection | None = None
-
-

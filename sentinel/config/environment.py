@@ -1,4 +1,4 @@
-"""Overrides from the environment: `SENTINEL__DETECTION__CORRELATION__WINDOW=15m`. Case and inner underscores do not matter; lists are JSON."""
+"""Environment overrides: `SENTINEL__DETECTION__CORRELATION__WINDOW=15m`. Case and single underscores are ignored; lists are JSON."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Cors(ConfigModel):
     """Origins that browsers may call from."""
 
     enabled: bool = False
-    allowed_origins: list[str] = []
+    allowed_origins: list[str] = Field(default=[])
 
 
 class GrpcDoor(ConfigModel):
@@ -59,8 +59,8 @@ class KafkaDoor(ConfigModel):
     """Telemetry from Kafka topics."""
 
     enabled: bool = True
-    brokers: list[str] = []
-    topics: list[str] = ["llm-telemetry"]
+    brokers: list[str] = Field(default=[])
+    topics: list[str] = Field(default=["llm-telemetry"])
     consumer_group: str = "sentinel-ingest"
     sasl: Sasl = Sasl()
 
@@ -138,7 +138,7 @@ class Ingestion(ConfigModel):
 
     protocols: Protocols = Protocols()
     buffer: Buffer = Buffer()
-    rate_limiting: IngestRateLimit = Field(IngestRateLimit())
+    rate_limiting: IngestRateLimit = Field(default=IngestRateLimit())
     local: LocalDoor | None = None
     batching: Batching | None = None
 

@@ -109,7 +109,9 @@ class _Reader:
         try:
             included = _canonical(_read(file), str(file))
         except ConfigError as error:
-            raise ConfigError([Problem(self.source, where, f'"{name}"', "expected a readable configuration file"), *error.problems]) from None
+            raise ConfigError(
+                [Problem(self.source, where, f'"{name}"', "expected a readable configuration file"), *error.problems]
+            ) from None
         part: Any = canonical_keys(included.document, SentinelConfig)
         for step in path:
             part = part.get(step, {}) if isinstance(part, dict) else {}

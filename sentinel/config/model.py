@@ -41,8 +41,8 @@ class TenantDetectors(ConfigModel):
 
     version: str | None = None
     last_updated: str | None = None
-    items: list[Detector] = Field([], max_length=MAX_DETECTORS)
-    disabled: list[Name] = []
+    items: list[Detector] = Field(default=[], max_length=MAX_DETECTORS)
+    disabled: list[Name] = Field(default=[])
 
 
 class TenantSettings(ConfigModel):
@@ -67,7 +67,7 @@ class SentinelConfig(ConfigModel):
     observability: Observability = Observability()
     integrations: Integrations = Integrations()
     ha: Ha = Ha()
-    tenants: dict[str, TenantSettings] = {}
+    tenants: dict[str, TenantSettings] = Field(default={})
     retention: RetentionPolicies | None = None
     retry: Retry | None = None
     components: dict[Literal["ingestion", "detection", "alert", "api"], ScalingPolicy] | None = None

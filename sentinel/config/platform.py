@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sentinel.config.ingestion import ServerTls
 from sentinel.config.storage import ClientTls
-from sentinel.config.types import ConfigModel, Duration, Port, PositiveDuration, PositiveInt, Ratio, Secret
+from sentinel.config.types import ConfigModel, Duration, Port, PositiveDuration, PositiveInt, Ratio, Reference, Secret
 
 
 class RestApi(ConfigModel):
@@ -87,17 +87,17 @@ class Observatory(ConfigModel):
 class Shield(ConfigModel):
     endpoint: str
     timeout: PositiveDuration = 5.0
-    retries: int = Field(3, ge=0)
+    retries: int = Field(default=3, ge=0)
 
 
 class AutoCreate(ConfigModel):
     enabled: bool = True
-    conditions: list[dict[str, str | float]] = []
+    conditions: list[dict[str, str | float]] = Field(default=[])
 
 
 class IncidentMapping(ConfigModel):
-    severity: dict[Literal["info", "warning", "critical"], str] = {}
-    fields: dict[str, str | list[str]] = {}
+    severity: dict[Literal["info", "warning", "critical"], str] = Field(default={})
+    fields: dict[str, str | list[str]] = Field(default={})
 
 
 class IncidentManager(ConfigModel):
@@ -143,7 +143,7 @@ class Ha(ConfigModel):
 
     enabled: bool = False
     leader: Leader = Leader()
-    singleton_tasks: list[SingletonTask] = []
+    singleton_tasks: list[SingletonTask] = Field(default=[])
 
     @model_validator(mode="before")
     @classmethod
@@ -161,7 +161,7 @@ class RetryPolicy(ConfigModel):
     max_attempts: PositiveInt = 5
     initial_backoff: PositiveDuration = 1.0
     max_backoff: PositiveDuration = 60.0
-    backoff_multiplier: float = Field(2.0, ge=1)
+    backoff_multiplier: float = Field(default=2.0, ge=1)
 
 
 class Retry(ConfigModel):
@@ -180,7 +180,7 @@ class ScalingMetric(ConfigModel):
 class ScalingPolicy(ConfigModel):
     min_replicas: PositiveInt
     max_replicas: PositiveInt
-    metrics: list[ScalingMetric] = []
+    metrics: list[ScalingMetric] = Field(default=[])
 
 
 class Region(ConfigModel):
@@ -205,7 +205,7 @@ class MultiRegion(ConfigModel):
 
     enabled: bool = False
     local_region: str | None = None
-    regions: list[Region] = []
+    regions: list[Region] = Field(default=[])
     data_locality: DataLocality = DataLocality()
     failover: Failover = Failover()
 
@@ -220,19 +220,19 @@ class TopicSettings(ConfigModel):
 class KafkaSettings(ConfigModel):
     """Durability of topics."""
 
-    topics: dict[str, TopicSettings] = {}
+    topics: dict[str, TopicSettings] = Field(default={})
 
 
 class Feature(ConfigModel):
     enabled: bool = False
-    rollout: Annotated[float, Field(ge=0, le=100)] = Field(100, description="Percent")
+    rollout: Annotated[float, Field(ge=0, le=100)] = Field(default=100, description="Percent")
 
 
 class ForwardTarget(ConfigModel):
     endpoint: str
     protocol: Literal["grpc", "http"] = "grpc"
     tls: ClientTls = ClientTls()
-    retry: "SidecarRetry | None" = None
+    retry: SidecarRetry | None = None
 
 
 class SidecarRetry(ConfigModel):
@@ -264,7 +264,7 @@ class Cache(ConfigModel):
     """Cache of a sidecar."""
 
     type: Literal["memory"] = "memory"
-    size: PositiveInt | Annotated[str, Field(pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}$")] = 1000
+    size: PositiveInt | Reference = 1000
     ttl: Duration = 300.0
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from sentinel.config.types import ConfigModel, Name, Port, PositiveDuration, PositiveInt, Secret
+from sentinel.config.types import ConfigModel, Name, Secret
 
 
 def _url(value: Any) -> Any:
@@ -25,7 +25,7 @@ Url = Annotated[str, BeforeValidator(_url)]
 
 
 class _Sender(ConfigModel):
-    timeout: PositiveDuration = Field(10.0, description="For one attempt")
+    timeout_s: float = Field(default=10.0, gt=0, le=10, description="Seconds for one attempt")
 
     def _exactly_one(self, *names: str) -> None:
         given = [name for name in names if getattr(self, name) is not None]
@@ -39,13 +39,13 @@ class WebhookConfig(_Sender):
 
     url: Url | None = None
     url_file: str | None = None
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default={})
     bearer_token: Secret | None = None
     bearer_token_file: str | None = None
     username: str | None = None
     password: Secret | None = None
     password_file: str | None = None
-    max_alerts: int = Field(0, ge=0, description="Most alerts in one message; 0 = all")
+    max_alerts: int = Field(default=0, ge=0, description="Most alerts in one message; 0 = all")
 
     @model_validator(mode="after")
     def _address(self) -> Self:
@@ -61,22 +61,25 @@ class WebhookConfig(_Sender):
         return headers
 
 
+def _addresses(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 class EmailConfig(_Sender):
     """Sends over SMTP."""
 
-    to: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = Field(min_length=1)
-    from_: str = Field("sentinel@localhost", alias="from")
-    smtp_host: str = "127.0.0.1"
-    smtp_port: Port | Annotated[str, Field(pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}$")] = 25
-    tls: Literal["none", "starttls", "tls"] = "starttls"
-    username: str | None = None
-    password: Secret | None = None
-    password_file: str | None = None
-    headers: dict[str, str] = {}
+    to: Annotated[list[str], BeforeValidator(_addresses)] = Field(min_length=1)
+    from_: str = Field(default="sentinel@localhost", alias="from", pattern="@")
+    smarthost: str = Field(pattern=r"^.+:[0-9]{1,5}$", description="host:port; port 465 means TLS from the first byte")
+    hello: str = "localhost"
+    auth_username: str | None = None
+    auth_password: Secret | None = None
+    auth_password_file: str | None = None
+    require_tls: bool = True
 
     @field_validator("to")
     @classmethod
-    def _addresses(cls, to: list[str]) -> list[str]:
+    def _mail_addresses(cls, to: list[str]) -> list[str]:
         for address in to:
             if "@" not in address.strip("@") and "${" not in address:
                 raise ValueError(f"expected a mail address, found {address!r}")
@@ -129,8 +132,9 @@ class ReceiverSettings(ConfigModel):
     name: Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
     type: Annotated[str, Field(json_schema_extra={"enum": sorted(RECEIVER_TYPES)})]
     send_resolved: bool = True
-    retries: PositiveInt = Field(5, description="Attempts before the record goes to notify-dlq")
-    config: Annotated[SerializeAsAny[ConfigModel], Field(validate_default=True, json_schema_extra={"type": "object"})] = Field(default_factory=dict)  # type: ignore[assignment]
+    config: Annotated[SerializeAsAny[ConfigModel], Field(validate_default=True, json_schema_extra={"type": "object"})] = Field(
+        default_factory=dict
+    )  # type: ignore[assignment]
 
     @field_validator("type")
     @classmethod

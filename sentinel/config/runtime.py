@@ -146,7 +146,6 @@ class Definition(msgspec.Struct, frozen=True):
     severities: tuple[str, ...] = ()
     detector_ids: tuple[str, ...] = ()
     application_ids: tuple[str, ...] = ()
-    tenant_ids: tuple[str, ...] = ()
     score_threshold: float = 0.0
     aggregation_window_s: float | None = None
     aggregation_function: Literal["count", "avg", "sum", "max", "min"] = "count"

@@ -26,7 +26,7 @@ from sentinel.config.runtime import (
 from sentinel.config.units import parse_duration
 from sentinel.metrics_vocabulary import METRICS, canonical_metric
 
-_DURATIONS: Final = frozenset({"window", "baseline", "warmup"})
+_DURATIONS: Final = frozenset({"window", "evaluation", "warmup", "repeat", "adapt_after"})
 _LABELS: Final = {"application": "application_id", "detector": "detector_id", "tenant": "tenant_id", "user": "user_id"}
 
 
@@ -83,15 +83,14 @@ def _scope(value: dict[str, list[str]], excluded: tuple[str, ...] = ()) -> Scope
 
 
 def _detector(item: dict[str, Any], scope: Scope) -> DetectorConfig:
-    params = _params(item["config"])
+    params = _params(item["config"], _DURATIONS | {"minimum"} if item["strategy"] == "silence" else _DURATIONS)
     metric = params.get("metric")
     if metric is not None:
         params["metric"] = metric = canonical_metric(metric)
     level = _level(item["strategy"], metric, params)
-    if level == "pane" and "window_s" not in params:
-        params["window_s"] = 1.0
     actions = tuple(
-        DetectorAction(action.get("alert"), action.get("severity"), action.get("shield"), action.get("config")) for action in item["actions"]
+        DetectorAction(action.get("alert"), action.get("severity"), action.get("shield"), action.get("config"))
+        for action in item["actions"]
     )
     return DetectorConfig(
         id=item["id"],
@@ -107,11 +106,11 @@ def _detector(item: dict[str, Any], scope: Scope) -> DetectorConfig:
     )
 
 
-def _params(config: dict[str, Any]) -> dict[str, Any]:
+def _params(config: dict[str, Any], durations: frozenset[str]) -> dict[str, Any]:
     params: dict[str, Any] = {}
     for key, value in config.items():
         name = re.sub(r"[A-Z]", lambda match: "_" + match[0].lower(), key)
-        if name in _DURATIONS:
+        if name in durations:
             params[f"{name}_s"] = parse_duration(value)
         else:
             params[name] = value
@@ -176,7 +175,6 @@ def _definition(value: dict[str, Any]) -> Definition:
         severities=tuple(filters.get("severity", ())),
         detector_ids=tuple(filters.get("detector_ids", ())),
         application_ids=tuple(filters.get("application_ids", ())),
-        tenant_ids=tuple(filters.get("tenant_ids", ())),
         score_threshold=filters.get("score_threshold", 0.0),
         aggregation_window_s=parse_duration(window) if window else None,
         aggregation_function=aggregation.get("function", "count"),

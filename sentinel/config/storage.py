@@ -47,7 +47,7 @@ class EventStore(ConfigModel):
     """Anomalies and flagged events for search. Ours is OpenSearch; other types are accepted and replaced."""
 
     type: Literal["opensearch", "elasticsearch", "postgresql"] = "opensearch"
-    urls: list[str] = []
+    urls: list[str] = Field(default=[])
     index: str = "sentinel-events"
     retention: Retention = 90 * 86400.0
 
@@ -104,7 +104,7 @@ class AlertRetention(ConfigModel):
 class RetentionPolicies(ConfigModel):
     """Section `retention` (specification, Storage Layer)."""
 
-    raw_telemetry: RetentionTiers | None = Field(None)
+    raw_telemetry: RetentionTiers | None = Field(default=None)
     anomaly_events: RetentionTiers | None = None
     alerts: AlertRetention | None = None
     audit_logs: RetentionTiers | None = None
@@ -123,6 +123,6 @@ class ConfigServiceSettings(ConfigModel):
     """Where configuration versions are kept. Ours is PostgreSQL with a compacted Kafka topic; other types are accepted and replaced."""
 
     type: Literal["postgresql", "etcd", "consul", "dynamodb", "file"] = "postgresql"
-    endpoints: list[str] = []
+    endpoints: list[str] = Field(default=[])
     prefix: str = "/sentinel"
     tls: ClientTls = ClientTls()

@@ -5,47 +5,58 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
 from sentinel.config.types import ConfigModel, Duration, MetricName, Name, PositiveDuration, PositiveInt, Ratio, Regex
 
-Condition = Literal["greater_than", "greater_or_equal", "less_than", "less_or_equal", "equal", "not_equal"]
-_SYMBOLS: Final = {">": "greater_than", ">=": "greater_or_equal", "<": "less_than", "<=": "less_or_equal", "==": "equal", "!=": "not_equal"}
+Condition = Literal["greater_than", "greater_than_or_equal", "less_than", "less_than_or_equal", "equal", "not_equal"]
+_SYMBOLS: Final = {
+    ">": "greater_than",
+    ">=": "greater_than_or_equal",
+    "<": "less_than",
+    "<=": "less_than_or_equal",
+    "==": "equal",
+    "!=": "not_equal",
+}
 
 
-class StatisticalParams(ConfigModel):
-    """What all detectors share that compare a metric with its own past. A detector compares windows, judged once a second."""
+Level = Literal["application", "model"]
+Sensitivity = Literal["low", "medium", "high"]
+
+
+class _LearningParams(ConfigModel):
+    """What all detectors share that compare a metric with its own past. What is left out has the default of the strategy and metric."""
+
+    window: PositiveDuration | None = Field(default=None, description="Half-life of the learned baseline")
+    evaluation: PositiveDuration | None = Field(
+        default=None, description="Length of the window that is judged, and of the blocks that are learned"
+    )
+    warmup: Duration | None = Field(default=None, description="How much past there must be before the first judgement")
+    min_evaluations: PositiveInt | None = Field(default=None, description="Learned blocks before the first judgement")
+    sensitivity: Sensitivity | None = Field(default=None, description="high judges stricter than medium, low milder")
+    direction: Literal["up", "down", "both"] | None = None
+    min_ratio: float | None = Field(default=None, ge=1, description="Smallest multiple of the baseline that can be an anomaly")
+    minimum: float | None = Field(default=None, description="Smallest observed value that can be an anomaly, in the unit of the metric")
+    min_count: int | None = Field(default=None, ge=0, description="Calls that the judged window must hold (errors for error_rate)")
+    consecutive: PositiveInt | None = Field(default=None, description="Judgements in a row that must be beyond the threshold")
+    repeat: PositiveDuration | None = Field(default=None, description="Least time between two detections of a lasting anomaly")
+    adapt_after: PositiveDuration | None = Field(default=None, description="An anomaly that lasts this long becomes the new usual")
+    level: Level | None = Field(default=None, description="What has a baseline of its own")
+
+
+class StatisticalParams(_LearningParams):
+    """Z-score and moving average: the threshold counts standard deviations."""
 
     metric: MetricName
-    window: PositiveDuration = Field(60.0, description="Length of the window that is judged")
-    baseline: PositiveDuration = Field(1800.0, description="How much of the past the window is compared with")
-    warmup: Duration = Field(120.0, description="How much past there must be before the first judgement")
-    sensitivity: Literal["low", "medium", "high"] = "medium"
-    direction: Literal["up", "down", "both"] = "up"
-    consecutive: PositiveInt = Field(1, description="Judgements in a row that must be beyond the threshold")
-    minimum: float | None = Field(None, description="Smallest observed value that can be an anomaly, in the unit of the metric")
-    minimum_change: float = Field(0.0, ge=0, description="Smallest change from the baseline that can be an anomaly (0.5 = by half)")
-    minimum_events: int = Field(10, ge=0, description="Calls that the window must hold to be judged")
-    by: list[Literal["application", "model"]] = Field(["application"], description="Beside the tenant, what has a baseline of its own")
+    threshold: float | None = Field(default=None, gt=0, description="Standard deviations")
 
 
-class ZScoreParams(StatisticalParams):
-    """Standard deviations from the baseline's mean."""
+class PercentileParams(_LearningParams):
+    """Beyond a percentile of the past."""
 
-    threshold: float = Field(3.0, gt=0, description="Standard deviations")
-
-
-class MovingAverageParams(StatisticalParams):
-    """Relative deviation from the moving average."""
-
-    threshold: float = Field(0.5, gt=0, description="Relative deviation (0.5 = 50 %)")
-
-
-class PercentileParams(StatisticalParams):
-    """Beyond a percentile of the baseline."""
-
-    percentile: float = Field(99.0, gt=0, lt=100)
-    threshold: float = Field(1.0, gt=0, description="Factor on the percentile's value")
+    metric: MetricName
+    percentile: float | None = Field(default=None, gt=0, lt=100)
+    factor: float | None = Field(default=None, gt=0, description="The limit is this multiple of the percentile")
 
 
 class ThresholdParams(ConfigModel):
@@ -53,10 +64,12 @@ class ThresholdParams(ConfigModel):
 
     metric: MetricName
     value: float
-    condition: Annotated[Condition, BeforeValidator(lambda value: _SYMBOLS.get(value, value) if isinstance(value, str) else value)] = "greater_than"
+    condition: Annotated[Condition, BeforeValidator(lambda value: _SYMBOLS.get(value, value) if isinstance(value, str) else value)] = (
+        "greater_than"
+    )
     window: PositiveDuration | None = None
     consecutive: PositiveInt = 1
-    minimum_events: int = Field(1, ge=0, description="Calls that the window must hold to be judged")
+    minimum_events: int = Field(default=1, ge=0, description="Calls that the window must hold to be judged")
 
 
 class Pattern(ConfigModel):
@@ -64,7 +77,6 @@ class Pattern(ConfigModel):
 
     id: Name
     pattern: Regex
-    score: Ratio = Field(0.9, description="Confidence when it matches")
 
 
 def _named_patterns(value: Any) -> Any:
@@ -77,8 +89,8 @@ class PatternParams(ConfigModel):
     """Regular expressions on the text of events; a plain string is a pattern named by its place."""
 
     patterns: Annotated[list[Pattern], BeforeValidator(_named_patterns)] = Field(min_length=1, max_length=500)
-    fields: list[Literal["prompt", "response", "message"]] = Field(["prompt"], min_length=1)
-    minimum: PositiveInt = Field(1, description="Patterns that must match")
+    fields: list[Literal["prompt", "response", "message"]] = Field(default=["prompt"], min_length=1)
+    minimum: PositiveInt = Field(default=1, description="Patterns that must match")
 
     @field_validator("patterns")
     @classmethod
@@ -93,24 +105,20 @@ class PatternParams(ConfigModel):
 class SilenceParams(ConfigModel):
     """An application that used to send events no longer does."""
 
-    window: PositiveDuration = Field(30.0, description="Silence of this length is an anomaly")
-    warmup: Duration = Field(120.0, description="How long the application must have been seen before")
-    minimum: float = Field(0.2, ge=0, description="Events per second that the application must have had before")
     metric: MetricName = "events_per_second"
+    minimum: PositiveDuration | None = Field(default=None, description="Shortest silence that can be an anomaly")
+    expected_events: float | None = Field(default=None, gt=0, description="How many events must be missing by the usual rate")
+    window: PositiveDuration | None = Field(default=None, description="Half-life of the learned rate")
+    evaluation: PositiveDuration | None = None
+    warmup: Duration | None = Field(default=None, description="How long the application must have been seen before")
+    repeat: PositiveDuration | None = None
 
 
-class PeerParams(ConfigModel):
-    """One user against the others and the past of the same application."""
+class PeerParams(_LearningParams):
+    """The most active user against the usual of the same application."""
 
     metric: MetricName = "top_user_events"
-    window: PositiveDuration = Field(60.0, description="Length of the window that is judged")
-    baseline: PositiveDuration = 1800.0
-    warmup: Duration = 120.0
-    threshold: float = Field(6.0, gt=0, description="Robust standard deviations from the usual")
-    sensitivity: Literal["low", "medium", "high"] = "medium"
-    consecutive: PositiveInt = 1
-    minimum: float | None = Field(None, description="Smallest observed value that can be an anomaly, in the unit of the metric")
-    minimum_change: float = Field(0.0, ge=0)
+    threshold: float | None = Field(default=None, gt=0, description="Standard deviations")
 
 
 class ClassifierParams(ConfigModel):
@@ -118,13 +126,13 @@ class ClassifierParams(ConfigModel):
 
     model: str
     threshold: Ratio = 0.85
-    features: list[str] = []
+    features: list[str] = Field(default=[])
 
 
 class OtherParams(ConfigModel):
     """Settings of strategies that this release does not run: checked for shape only."""
 
-    model_config = {"extra": "allow"}
+    model_config = ConfigDict(extra="allow")
     metric: MetricName | None = None
     window: PositiveDuration | None = None
     threshold: float | None = None
@@ -143,8 +151,8 @@ def _strategy(params: type[ConfigModel], *types: str) -> Strategy:
 
 
 STRATEGIES: Final[dict[str, Strategy]] = {
-    "zscore": _strategy(ZScoreParams, "statistical"),
-    "moving_average": _strategy(MovingAverageParams, "statistical"),
+    "zscore": _strategy(StatisticalParams, "statistical"),
+    "moving_average": _strategy(StatisticalParams, "statistical"),
     "percentile": _strategy(PercentileParams, "statistical"),
     "arima": _strategy(OtherParams, "statistical"),
     "prophet": _strategy(OtherParams, "statistical"),

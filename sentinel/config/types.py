@@ -12,7 +12,7 @@ from sentinel.config.regex import check_regex
 from sentinel.config.units import DURATION_PATTERN, format_duration, parse_duration, parse_size
 from sentinel.metrics_vocabulary import METRICS
 
-REFERENCE_PATTERN: Final = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
+REFERENCE_PATTERN: Final = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
 _REFERENCE: Final = re.compile(REFERENCE_PATTERN)
 
 
@@ -24,7 +24,9 @@ def camel(name: str) -> str:
 class ConfigModel(BaseModel):
     """A section of the configuration. Keys may be written in camelCase (canonical) or snake_case; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=camel, populate_by_name=True, allow_inf_nan=False, frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", alias_generator=camel, populate_by_name=True, allow_inf_nan=False, frozen=True, protected_namespaces=()
+    )
 
 
 def _duration(value: Any) -> float:
@@ -49,7 +51,9 @@ def _size(value: Any) -> int:
 def _secret(value: Any) -> Any:
     if isinstance(value, str) and not _REFERENCE.fullmatch(value):
         # The value is masked: an error report ends up in terminals and logs.
-        raise PydanticCustomError("literal_secret", "expected a reference ${NAME} to an environment variable, or the same key with File and a path")
+        raise PydanticCustomError(
+            "literal_secret", "expected a reference ${NAME} to an environment variable, or the same key with File and a path"
+        )
     return value
 
 
@@ -65,7 +69,10 @@ def _regex(value: Any) -> Any:
     return value
 
 
-_DURATION_SCHEMA: Final = {"anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, {"type": "number", "minimum": 0}], "examples": ["30s", "5m"]}
+_DURATION_SCHEMA: Final = {
+    "anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, {"type": "number", "minimum": 0}],
+    "examples": ["30s", "5m"],
+}
 _SIZE_SCHEMA: Final = {
     "anyOf": [{"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*([KMGTkmgt]?[Ii]?[Bb])?$"}, {"type": "integer", "minimum": 0}],
     "examples": ["4MB", "10GB"],

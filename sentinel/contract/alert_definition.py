@@ -15,16 +15,15 @@ class Filters(ClosedModel):
     severity: list[Severity] | None = None
     detector_ids: list[str] | None = None
     application_ids: list[str] | None = None
-    tenant_ids: list[str] | None = Field(None, description="Tenants that the definition is for; all when left out")
     score_threshold: Ratio | None = None
 
 
 class Aggregation(ClosedModel):
     """How many (or how much) within the window raise the alert."""
 
-    window: Window | None = Field(None, examples=["5m"])
+    window: Window | None = Field(default=None, examples=["5m"])
     function: Literal["count", "avg", "sum", "max", "min"] | None = None
-    threshold: float | None = Field(None, examples=[5])
+    threshold: float | None = Field(default=None, examples=[5])
 
 
 class Conditions(ClosedModel):
@@ -38,21 +37,21 @@ class Conditions(ClosedModel):
 class ActionConfig(OpenModel):
     """Settings of one action; which keys mean something depends on its type."""
 
-    receivers: list[str] | None = Field(None, description="Receivers to notify; when left out, the routes decide")
+    receivers: list[str] | None = Field(default=None, description="Receivers to notify; when left out, the routes decide")
 
 
 class Action(ClosedModel):
     """What happens."""
 
     type: Literal["notification", "shield", "webhook", "incident"]
-    config: ActionConfig | None = Field(None, description="Action-specific configuration")
+    config: ActionConfig | None = Field(default=None, description="Action-specific configuration")
 
 
 class Throttling(ClosedModel):
     """How often it may be repeated, and what belongs together."""
 
-    max_frequency: Frequency | None = Field(None, description="Minimum time between repeated alerts", examples=["15m"])
-    grouping: list[str] | None = Field(None, description="Fields to group alerts by", examples=[["application_id", "detector_id"]])
+    max_frequency: Frequency | None = Field(default=None, description="Minimum time between repeated alerts", examples=["15m"])
+    grouping: list[str] | None = Field(default=None, description="Fields to group alerts by", examples=[["application_id", "detector_id"]])
 
 
 class ActiveHours(ClosedModel):
@@ -65,7 +64,7 @@ class ActiveHours(ClosedModel):
 class Schedule(ClosedModel):
     """When the definition is active."""
 
-    timezone: str | None = Field(None, examples=["America/New_York"])
+    timezone: str | None = Field(default=None, examples=["America/New_York"])
     active_hours: ActiveHours | None = None
     days_of_week: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] | None = None
 

@@ -13,8 +13,8 @@ class AffectedEntity(OpenModel):
     """What the anomaly is about."""
 
     type: Literal["application", "model", "user", "endpoint"] | None = None
-    id: str | None = Field(None, examples=["gpt-4"])
-    name: str | None = Field(None, examples=["GPT-4 Turbo"])
+    id: str | None = Field(default=None, examples=["gpt-4"])
+    name: str | None = Field(default=None, examples=["GPT-4 Turbo"])
 
 
 class AnomalyMetrics(OpenModel):
@@ -31,15 +31,15 @@ class AnomalyContext(OpenModel):
 
     window_start: Timestamp | None = None
     window_end: Timestamp | None = None
-    sample_events: list[str] | None = Field(None, description="Sample event IDs for investigation")
-    related_anomalies: list[str] | None = Field(None, description="Related anomaly IDs")
+    sample_events: list[str] | None = Field(default=None, description="Sample event IDs for investigation")
+    related_anomalies: list[str] | None = Field(default=None, description="Related anomaly IDs")
 
 
 class ActionTaken(OpenModel):
     """One action that followed."""
 
     action: Literal["alert", "shield_block", "shield_rate_limit", "log"] | None = None
-    target: str | None = Field(None, examples=["pagerduty-oncall"])
+    target: str | None = Field(default=None, examples=["pagerduty-oncall"])
     status: Literal["pending", "success", "failed"] | None = None
     timestamp: Timestamp | None = None
 
@@ -70,12 +70,12 @@ class AnomalyEvent(OpenModel):
     context: AnomalyContext | None = None
     actions_taken: list[ActionTaken] | None = None
     model: str | None = None
-    metric: str | None = Field(None, description="Name of the metric, from the metric vocabulary")
+    metric: str | None = Field(default=None, description="Name of the metric, from the metric vocabulary")
     user_id: str | None = None
-    count: Integer | None = Field(None, ge=1, description="Occurrences folded into this anomaly")
+    count: Integer | None = Field(default=None, ge=1, description="Occurrences folded into this anomaly")
     first_seen: Timestamp | Literal[""] | None = None
     last_seen: Timestamp | Literal[""] | None = None
-    config_version: Integer | None = Field(None, ge=0, description="Configuration version that made this anomaly")
+    config_version: Integer | None = Field(default=None, ge=0, description="Configuration version that made this anomaly")
     correlation: CorrelationRef | None = None
     labels: dict[str, str] | None = None
-    update: bool | None = Field(None, description="False on the first record of an id, true on later ones")
+    update: bool | None = Field(default=None, description="False on the first record of an id, true on later ones")

@@ -21,8 +21,8 @@ class Dimensions(OpenModel):
 class AggregationMetadata(OpenModel):
     """How much data is behind the value."""
 
-    sample_count: Integer | None = Field(None, description="Number of samples in this aggregation")
-    completeness: Ratio | None = Field(None, description="Data completeness ratio")
+    sample_count: Integer | None = Field(default=None, description="Number of samples in this aggregation")
+    completeness: Ratio | None = Field(default=None, description="Data completeness ratio")
 
 
 class MetricsAggregation(OpenModel):
@@ -32,7 +32,7 @@ class MetricsAggregation(OpenModel):
     timestamp: Timestamp = Field(description="Start of the aggregation window")
     value: float
     aggregation: Literal["avg", "sum", "min", "max", "count", "p50", "p95", "p99"]
-    window_duration: Window | None = Field(None, examples=["5m"])
-    unit: str | None = Field(None, examples=["anomalies/min"])
+    window_duration: Window | None = Field(default=None, examples=["5m"])
+    unit: str | None = Field(default=None, examples=["anomalies/min"])
     dimensions: Dimensions | None = None
     metadata: AggregationMetadata | None = None

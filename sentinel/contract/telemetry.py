@@ -1,7 +1,7 @@
 """Telemetry event (specification, Data Schemas 1), with payloads of our own for `llm.error` and `llm.trace`.
 
-Differences from the specification, all of them widening: `event_id` may be missing (the door assigns one), `llm.response` may carry `model` and
-`prompt_tokens`, and the event type decides which payload is expected. Latencies and durations are milliseconds, costs US dollars.
+Differences from the specification: `event_id` may be missing (the door assigns one), `llm.response` may carry `model` and `prompt_tokens`,
+and the event type decides which payload is expected. Latencies and durations are milliseconds, costs US dollars.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Source(OpenModel):
 
     service: str = Field(examples=["llm-observatory"])
     host: str = Field(examples=["obs-worker-01"])
-    version: str | None = Field(None, examples=["1.2.3"])
+    version: str | None = Field(default=None, examples=["1.2.3"])
 
 
 class Metadata(OpenModel):
@@ -43,9 +43,9 @@ class RequestData(OpenModel):
 
     model: str = Field(examples=["gpt-4"])
     prompt: str = Field(description="User prompt (may be hashed for privacy)")
-    prompt_tokens: Count | None = Field(None, examples=[150])
+    prompt_tokens: Count | None = Field(default=None, examples=[150])
     parameters: Parameters | None = None
-    context: dict[str, Any] | None = Field(None, description="Additional request context")
+    context: dict[str, Any] | None = Field(default=None, description="Additional request context")
 
 
 class ResponseData(OpenModel):
@@ -53,12 +53,14 @@ class ResponseData(OpenModel):
 
     status: Literal["success", "error", "timeout"]
     latency_ms: Amount = Field(description="Milliseconds", examples=[1234.56])
-    model: str | None = Field(None, description="When left out, the model of the request with the same correlation id", examples=["gpt-4"])
-    response: str | None = Field(None, description="LLM response (may be hashed)")
-    prompt_tokens: Count | None = Field(None, examples=[150])
-    completion_tokens: Count | None = Field(None, examples=[75])
-    total_tokens: Count | None = Field(None, examples=[225])
-    cost: Amount | None = Field(None, description="Estimated cost in USD", examples=[0.045])
+    model: str | None = Field(
+        default=None, description="When left out, the model of the request with the same correlation id", examples=["gpt-4"]
+    )
+    response: str | None = Field(default=None, description="LLM response (may be hashed)")
+    prompt_tokens: Count | None = Field(default=None, examples=[150])
+    completion_tokens: Count | None = Field(default=None, examples=[75])
+    total_tokens: Count | None = Field(default=None, examples=[225])
+    cost: Amount | None = Field(default=None, description="Estimated cost in USD", examples=[0.045])
     finish_reason: Literal["stop", "length", "content_filter", "error"] | None = None
 
 
@@ -68,8 +70,8 @@ class ErrorData(OpenModel):
     error_type: str = Field(examples=["rate_limit_exceeded"])
     message: str | None = None
     model: str | None = None
-    latency_ms: Amount | None = Field(None, description="Milliseconds until the failure")
-    status_code: Integer | None = Field(None, examples=[429])
+    latency_ms: Amount | None = Field(default=None, description="Milliseconds until the failure")
+    status_code: Integer | None = Field(default=None, examples=[429])
     retryable: bool | None = None
 
 
@@ -78,7 +80,7 @@ class MetricData(OpenModel):
 
     metric_name: str = Field(examples=["requests_per_second"])
     value: float = Field(examples=[42.5])
-    unit: str | None = Field(None, examples=["req/s"])
+    unit: str | None = Field(default=None, examples=["req/s"])
     dimensions: dict[str, str] | None = None
 
 
@@ -99,9 +101,9 @@ class _Event(OpenModel):
     timestamp: Timestamp = Field(description="RFC 3339 time of the event", examples=["2025-11-06T12:34:56.789Z"])
     source: Source
     application_id: str = Field(description="Identifier for the LLM application", examples=["chatbot-prod"])
-    event_id: Uuid | None = Field(None, description="Unique identifier; assigned at the door when missing")
-    tenant_id: str = Field("default", description="Multi-tenant identifier", examples=["acme-corp"])
-    correlation_id: str | None = Field(None, description="Request correlation ID for tracing", examples=["req-abc123"])
+    event_id: Uuid | None = Field(default=None, description="Unique identifier; assigned at the door when missing")
+    tenant_id: str = Field(default="default", description="Multi-tenant identifier", examples=["acme-corp"])
+    correlation_id: str | None = Field(default=None, description="Request correlation ID for tracing", examples=["req-abc123"])
     metadata: Metadata | None = None
 
 
@@ -130,5 +132,7 @@ class TraceEvent(_Event):
     data: TraceData
 
 
-class TelemetryEvent(RootModel[Annotated[RequestEvent | ResponseEvent | ErrorEvent | MetricEvent | TraceEvent, Field(discriminator="event_type")]]):
+class TelemetryEvent(
+    RootModel[Annotated[RequestEvent | ResponseEvent | ErrorEvent | MetricEvent | TraceEvent, Field(discriminator="event_type")]]
+):
     """Standard format of LLM telemetry (specification, Data Schemas 1)."""
