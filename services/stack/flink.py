@@ -1,0 +1,93 @@
+"""A real Flink cluster: one JobManager and one TaskManager process, started directly so that the supervisor owns their pids.
+
+Flink's own scripts would run two helper JVMs a start to compute memory sizes; `flink-conf/config.yaml` gives every size instead.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.stack import flink_conf
+from services.stack.flink_rest import FlinkRest
+from services.stack.ports import HOST
+from services.stack.service import Service, java_flags, log4j_flags
+
+
+class _FlinkProcess(Service):
+    main_class: str
+    stop_timeout_s = 8.0
+
+    @property
+    def output_file(self) -> Path:
+        return self.context.layout.logs / f"{self.name}.out"
+
+    @property
+    def rest(self) -> FlinkRest:
+        """Client of the JobManager."""
+        return FlinkRest(f"http://{HOST}:{self.context.ports['flink']}")
+
+    @property
+    def _conf(self) -> Path:
+        return self.context.layout.flink_conf / self.name
+
+    def _config(self) -> flink_conf.Config:
+        port = self.context.ports[f"flink-{self.name}-metrics"]
+        return flink_conf.cluster_config(self.context) | {"metrics.reporter.prom.port": str(port)}
+
+    def prepare(self) -> None:
+        flink_conf.link_lib(self.context)
+        flink_conf.write(self._config(), self._conf)
+
+    def environment(self) -> dict[str, str]:
+        return flink_conf.flink_environment(self.context, self._conf)
+
+    def _memory_flags(self, config: flink_conf.Config) -> list[str]:
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        config = self._config()
+        return [
+            self.context.java,
+            *self._memory_flags(config),
+            *java_flags(self.context),
+            *str(config["env.java.opts.all"]).split(),
+            *log4j_flags(self.log_file),
+            *("-cp", str(self.context.layout.cache / "flink-lib" / "*"), self.main_class, "--configDir", str(self._conf)),
+        ]
+
+
+class JobManager(_FlinkProcess):
+    """Dispatcher, resource manager, web page and REST API."""
+
+    name = "jobmanager"
+    title = "Flink JobManager"
+    port_name = "flink"
+    main_class = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+
+    def _memory_flags(self, config: flink_conf.Config) -> list[str]:
+        def size(part: str) -> str:
+            return f"{flink_conf.megabytes(config, f'jobmanager.memory.{part}.size')}m"
+
+        return ["-Xms96m", f"-Xmx{size('heap')}", f"-XX:MaxDirectMemorySize={size('off-heap')}", f"-XX:MaxMetaspaceSize={size('jvm-metaspace')}"]
+
+    def healthy(self) -> bool:
+        return "flink-version" in self.rest.overview()
+
+
+class TaskManager(_FlinkProcess):
+    """Runs the tasks; the Python workers are its children."""
+
+    name = "taskmanager"
+    title = "Flink TaskManager"
+    main_class = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+
+    def _memory_flags(self, config: flink_conf.Config) -> list[str]:
+        def size(*parts: str) -> str:
+            return f"{sum(flink_conf.megabytes(config, f'taskmanager.memory.{part}') for part in parts)}m"
+
+        heap = size("framework.heap.size", "task.heap.size")
+        direct = size("framework.off-heap.size", "task.off-heap.size", "network.max")
+        return ["-Xms128m", f"-Xmx{heap}", f"-XX:MaxDirectMemorySize={direct}", f"-XX:MaxMetaspaceSize={size('jvm-metaspace.size')}"]
+
+    def healthy(self) -> bool:
+        return int(self.rest.overview().get("slots-total", 0)) > 0

@@ -1,0 +1,139 @@
+"""The part of Flink's REST API that the stack uses."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from services.stack.errors import StackError
+
+ENDED = {"FINISHED", "CANCELED", "FAILED", "SUSPENDED"}
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """A job of the cluster. Times are milliseconds since the epoch, as Flink tells them."""
+
+    job_id: str
+    name: str
+    state: str
+    started_ms: int
+    restarts: int = 0
+    checkpoints_completed: int = 0
+    checkpoints_failed: int = 0
+    last_checkpoint_ms: int | None = None
+    last_checkpoint_path: str | None = None
+
+
+class FlinkRest:
+    """Blocking client with short time limits; OSError when the JobManager does not answer."""
+
+    def __init__(self, url: str, timeout_s: float = 3.0) -> None:
+        self.url = url
+        self._timeout_s = timeout_s
+
+    def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
+        """One request; the JSON object of the answer. Raises StackError with Flink's own first error line for HTTP errors."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
+                content = answer.read()
+        except urllib.error.HTTPError as error:
+            raise StackError(f"Flink answered {error.code} to {path}: {_first_error(error.read())}") from error
+        found = json.loads(content) if content else {}
+        return found if isinstance(found, dict) else {}
+
+    def overview(self) -> dict[str, Any]:
+        """Cluster overview: slots, task managers, version."""
+        return self.call("/overview")
+
+    def jobs(self) -> list[JobInfo]:
+        """All jobs the JobManager remembers, newest first, without checkpoint figures."""
+        found = self.call("/jobs/overview").get("jobs", [])
+        jobs = [JobInfo(job["jid"], job["name"], job["state"], job["start-time"]) for job in found]
+        return sorted(jobs, key=lambda job: -job.started_ms)
+
+    def job(self, job_id: str) -> JobInfo:
+        """One job with restarts and checkpoint figures."""
+        detail = self.call(f"/jobs/{job_id}")
+        checkpoints = self.call(f"/jobs/{job_id}/checkpoints")
+        counts = checkpoints.get("counts", {})
+        last = (checkpoints.get("latest") or {}).get("completed") or {}
+        return JobInfo(
+            job_id=job_id,
+            name=detail["name"],
+            state=detail["state"],
+            started_ms=detail["start-time"],
+            restarts=self.restarts(job_id),
+            checkpoints_completed=counts.get("completed", 0),
+            checkpoints_failed=counts.get("failed", 0),
+            last_checkpoint_ms=last.get("latest_ack_timestamp"),
+            last_checkpoint_path=last.get("external_path"),
+        )
+
+    def restarts(self, job_id: str) -> int:
+        """`numRestarts` of a job."""
+        url = f"{self.url}/jobs/{job_id}/metrics?get=numRestarts"
+        try:
+            with urllib.request.urlopen(url, timeout=self._timeout_s) as answer:
+                metrics = json.loads(answer.read())
+        except urllib.error.HTTPError:
+            return 0
+        return int(float(metrics[0]["value"])) if metrics else 0
+
+    def tasks_running(self, job_id: str) -> bool:
+        """Whether every task of the job runs."""
+        vertices = self.call(f"/jobs/{job_id}").get("vertices", [])
+        return bool(vertices) and all(vertex["status"] in ("RUNNING", "FINISHED") for vertex in vertices)
+
+    def root_cause(self, job_id: str) -> str | None:
+        """The innermost message of the job's newest failure, or None when it never failed."""
+        entries = self.call(f"/jobs/{job_id}/exceptions?maxExceptions=1").get("exceptionHistory", {}).get("entries", [])
+        return innermost(entries[0]["stacktrace"]) if entries else None
+
+    def cancel(self, job_id: str) -> None:
+        """Asks the job to cancel; its checkpoints stay."""
+        self.call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
+
+    def trigger_savepoint(self, job_id: str, folder: str) -> str:
+        """Starts a savepoint below `folder` (a URI); returns the request id for `savepoint_result`."""
+        answer = self.call(f"/jobs/{job_id}/savepoints", {"target-directory": folder, "cancel-job": False})
+        return str(answer["request-id"])
+
+    def savepoint_result(self, job_id: str, request_id: str) -> str | None:
+        """Location of the savepoint, None while it is being written; raises StackError when it failed."""
+        answer = self.call(f"/jobs/{job_id}/savepoints/{request_id}")
+        if answer.get("status", {}).get("id") != "COMPLETED":
+            return None
+        operation = answer.get("operation", {})
+        if "failure-cause" in operation:
+            raise StackError(f"The savepoint of job {job_id} failed: {innermost(operation['failure-cause'].get('stack-trace', ''))}")
+        return str(operation["location"])
+
+
+def innermost(stacktrace: str) -> str:
+    """The message of the last `Caused by:` of a Java stack trace, or of the Python error inside it, in one line."""
+    lines = [line.strip() for line in stacktrace.splitlines() if line.strip()]
+    python = [line for line in lines if _python_error(line)]
+    if any(line.startswith("Traceback (most recent call last)") for line in lines) and python:
+        return python[-1]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return (causes or lines or ["no reason given"])[-1 if causes else 0]
+
+
+def _python_error(line: str) -> bool:
+    head = line.split(":", 1)[0]
+    return ":" in line and " " not in head and head.rsplit(".", 1)[-1].endswith(("Error", "Exception", "Interrupt")) and not head.startswith(("org.", "java.", "at"))
+
+
+def _first_error(body: bytes) -> str:
+    try:
+        errors = json.loads(body).get("errors", [])
+    except ValueError:
+        return body.decode(errors="replace")[:200]
+    text = str(errors[-1]) if errors else "no reason given"
+    return innermost(text)

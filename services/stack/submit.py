@@ -1,0 +1,159 @@
+"""Submits topologies to the embedded Flink cluster and waits until they really run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.stack import flink_conf
+from services.stack.errors import StackError
+from services.stack.flink_rest import ENDED, FlinkRest, innermost
+from services.stack.java import java_home
+from services.stack.locks import file_lock
+from services.stack.paths import Layout
+from services.stack.ports import HOST
+from services.stack.service import Context, java_flags, log4j_flags
+from services.stack.state import require_state
+from services.stack.wanted import WantedJob, newest_checkpoint, want_job, wanted_jobs
+
+Say = Callable[[str], None]
+"""Receives one progress line."""
+
+CLIENT_TIME_LIMIT_S = 240.0
+MAX_RESTARTS_WHILE_WAITING = 5
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that the JobManager accepted."""
+
+    name: str
+    job_id: str
+    restored_from: Path | None
+
+
+def module_of(topology: str) -> str:
+    """`standalone` → `jobs.standalone`; a dotted name is a module already."""
+    return topology if "." in topology else f"jobs.{topology}"
+
+
+def job_name(topology: str) -> str:
+    """Name under which checkpoints, logs and the list of jobs know the topology."""
+    return topology.rsplit(".", 1)[-1]
+
+
+def submit(
+    layout: Layout, name: str, module: str, args: Sequence[str] = (), *, restore: Path | None = None, fresh: bool = False, only_if_missing: bool = False
+) -> Submitted:
+    """Runs the topology's client process; returns once the JobManager has accepted the job.
+
+    The job starts from `restore` (a savepoint or checkpoint folder), else from its newest complete checkpoint, unless `fresh`. With
+    `only_if_missing` a job that the cluster already lists under its last id is left alone. Raises StackError with the root cause.
+    """
+    state = require_state(layout)
+    context = Context(layout, state.ports, java_home())
+    rest = FlinkRest(f"http://{HOST}:{state.ports['flink']}")
+    with file_lock(layout.run / "submit.lock", "submitting a job", CLIENT_TIME_LIMIT_S):
+        known = wanted_jobs(layout).get(name)
+        listed = {job.job_id: job for job in rest.jobs()}
+        current = listed.get(known.job_id) if known and known.job_id else None
+        if current is not None and current.state not in ENDED:
+            if only_if_missing:
+                return Submitted(name, current.job_id, None)
+            raise StackError(f"Job {name} is running already ({current.job_id}); cancel it with 'sentinel jobs cancel {name}' first.")
+        start = restore or (None if fresh else newest_checkpoint(layout.checkpoints(name)))
+        job_id = _run_client(context, name, module, args, start)
+        want_job(layout, WantedJob(name=name, module=module, args=list(args), job_id=job_id))
+    return Submitted(name, job_id, start)
+
+
+def _run_client(context: Context, name: str, module: str, args: Sequence[str], start: Path | None) -> str:
+    layout = context.layout
+    folder = layout.run / "client" / name
+    config = flink_conf.job_config(context, job_name(module), name)
+    if start is not None:
+        config["execution.state-recovery.path"] = start.resolve().as_uri()
+    flink_conf.link_lib(context)
+    flink_conf.write(config, folder)
+    log_file = layout.logs / f"submit-{name}.log"
+    command = [context.java, "-Xmx512m", *java_flags(context), *str(config["env.java.opts.all"]).split()]
+    command += [*log4j_flags(layout.logs / "client.log"), "-cp", str(layout.cache / "flink-lib" / "*")]
+    command += ["org.apache.flink.client.cli.CliFrontend", "run", "-d", "-py", str(Path(__file__).with_name("run_topology.py")), module, *args]
+    with log_file.open("w") as output:
+        try:
+            done = subprocess.run(
+                command,
+                env=flink_conf.flink_environment(context, folder),
+                cwd=layout.home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=CLIENT_TIME_LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise StackError(f"The client of job {name} was not done after {CLIENT_TIME_LIMIT_S:.0f} s (log: {log_file}).") from None
+    text = log_file.read_text(errors="replace")
+    ids = re.findall(r"Job has been submitted with JobID ([0-9a-f]{32})", text)
+    if done.returncode != 0:
+        raise StackError(f"Job {name} could not be submitted: {client_error(text)} (log: {log_file}).")
+    if not ids:
+        raise StackError(f"The client of job {name} ended without submitting a job; {module} must execute exactly one (log: {log_file}).")
+    return str(ids[-1])
+
+
+def client_error(output: str) -> str:
+    """The root cause in the output of a failed client: the innermost Java or Python error."""
+    java = re.findall(r"^Caused by: (.+)$", output, re.MULTILINE)
+    python = re.findall(r"^(?:[\w.]+(?:Error|Exception|Exit)|SystemExit): .+$", output, re.MULTILINE)
+    python = [line for line in python if not line.startswith(("org.", "java."))]
+    if python and not python[-1].startswith("py4j."):
+        return str(python[-1])
+    if java:
+        inner = [line for line in java if "ProgramAbortException" not in line]
+        return str((inner or java)[-1])
+    return innermost(output)
+
+
+def wait_running(layout: Layout, name: str, say: Say, time_limit_s: float = 180.0) -> None:
+    """Waits until every task of a job runs and a checkpoint of this submission has completed.
+
+    Until then Python workers may still boot while Java sinks already run ahead. Raises StackError with the job's root cause when it
+    ends or keeps restarting.
+    """
+    rest = FlinkRest(f"http://{HOST}:{require_state(layout).ports['flink']}")
+    job = wanted_jobs(layout).get(name)
+    if job is None or job.job_id is None:
+        raise StackError(f"Job {name} was not submitted; submit it with 'sentinel jobs submit {name}'.")
+    job_id, began, told = job.job_id, time.monotonic(), ""
+    while True:
+        info = rest.job(job_id)
+        if info.state in ENDED or info.restarts >= MAX_RESTARTS_WHILE_WAITING:
+            cause = rest.root_cause(job_id) or "no failure was recorded"
+            raise StackError(f"Job {name} is {info.state} after {info.restarts} restarts: {cause} (log: {layout.logs / 'taskmanager.log'}).")
+        running = info.state == "RUNNING" and rest.tasks_running(job_id)
+        if running and info.checkpoints_completed:
+            say(f"job {name}: running, first checkpoint completed")
+            return
+        progress = f"job {name}: " + ("running, waiting for its first checkpoint" if running else f"{info.state.lower()}, tasks starting")
+        if progress != told:
+            say(progress)
+            told = progress
+        if time.monotonic() - began > time_limit_s:
+            raise StackError(f"Job {name} completed no checkpoint within {time_limit_s:.0f} s; see {layout.logs / 'taskmanager.log'}.")
+        time.sleep(0.5)
+
+
+def ensure_running(layout: Layout, topology: str, say: Say) -> None:
+    """Submits a topology unless it runs, and waits until it really runs. Raises StackError with the root cause."""
+    name = job_name(topology)
+    known = wanted_jobs(layout).get(name)
+    say(f"job {name}: submitting")
+    submitted = submit(layout, name, known.module if known else module_of(topology), known.args if known else [], only_if_missing=True)
+    if submitted.restored_from:
+        say(f"job {name}: starts from {submitted.restored_from.name} of its last run")
+    wait_running(layout, name, say)
