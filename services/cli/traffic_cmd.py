@@ -1,4 +1,4 @@
-"""`sentinel generate` and `sentinel replay`: telemetry traffic for Kafka or a file."""
+"""`sentinel generate`, `replay` and `inject-plan`: telemetry traffic for Kafka or a file, and the trouble to put into it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from services.stack.errors import StackError
-from services.stack.state import load_endpoints
+from services.cli.connection import NoAddressError, kafka_bootstrap
+from services.cli.output import print_table
 from services.traffic.bulk import bulk_events
 from services.traffic.generator import TrafficSettings, generate_events
 from services.traffic.injection import Injector
@@ -41,9 +41,10 @@ Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn or mod
 
 
 def register(app: typer.Typer) -> None:
-    """Add both commands to the `sentinel` command."""
+    """Add the commands to the `sentinel` command."""
     app.command("generate")(generate)
     app.command("replay")(replay)
+    app.command("inject-plan")(inject_plan)
 
 
 def generate(
@@ -132,6 +133,17 @@ def replay(
             _record_truth(prepared.truth(), truth, [])
 
 
+def inject_plan(file: Annotated[Path, typer.Argument(help="An injection plan (YAML or JSON).")]) -> None:
+    """Check an injection plan and show what it would do."""
+    with _explained():
+        plan = load_plan(file)
+        rows = []
+        for item in plan.injections:
+            size = ", ".join(f"{name} {value:g}" for name, value in item.size().items())
+            rows.append((item.kind, item.tenant, item.application, item.user, f"{item.at:g} s", f"{item.duration:g} s", size))
+        print_table(("kind", "tenant", "application", "user", "at", "duration", "size"), rows, ("at", "duration"))
+
+
 def parse_duration(text: str) -> float:
     """Seconds of `30s`, `5m`, `1h`, `2d`, `500ms` or a plain number of seconds. Raises ValueError."""
     match = _DURATION.fullmatch(text.strip())
@@ -157,7 +169,7 @@ def _plan(path: Path | None, truth: Path | None) -> InjectionPlan | None:
 
 def _to_kafka(bootstrap: str | None, topic: str, run: Runner) -> Summary:
     progress = ProgressLine()
-    sender = KafkaSender(bootstrap or load_endpoints().kafka_bootstrap, topic, progress)
+    sender = KafkaSender(kafka_bootstrap(bootstrap), topic, progress)
     begin = time.monotonic()
     try:
         return run(sender)
@@ -216,7 +228,7 @@ def _explained() -> Iterator[None]:
     except OSError as error:
         typer.echo(f"error: {error.filename or 'file'}: {error.strerror}", err=True)
         raise typer.Exit(2) from error
-    except (SendError, StackError) as error:
+    except (SendError, NoAddressError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

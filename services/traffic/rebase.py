@@ -25,7 +25,7 @@ def now_ms() -> int:
 
 @dataclass(frozen=True)
 class TimeRange:
-    """Event times of a file. `first_ms` and `last_ms` bound the plausible ones; outside [low_ms, high_ms] lie absurd stamps (1970, 2100)."""
+    """Event times of a file. `first_ms` and `last_ms` bound the plausible ones; beyond [low_ms, high_ms] are absurd ones (1970, 2100)."""
 
     first_ms: int
     last_ms: int

@@ -1,0 +1,105 @@
+"""Figures of the running job from Flink's REST API."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+JOB_NAME = "standalone"
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """Figures of the running job; None where Flink has not told yet."""
+
+    events_per_s: float | None = None
+    lag_records: int | None = None
+    watermark_delay_s: float | None = None
+    restarts: int | None = None
+    state: str = "?"
+
+
+class JobGauges:
+    """Reads the figures of one running job over Flink's REST API."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=3.0)
+        self._job_id: str | None = None
+        self._source: tuple[str, list[str], list[str]] | None = None
+        self._last: tuple[float, float] | None = None
+
+    @property
+    def job_id(self) -> str | None:
+        """Id of the job, once it was seen."""
+        return self._job_id
+
+    def read(self) -> Gauges:
+        """The present figures; empty ones while Flink does not answer."""
+        try:
+            return self._read()
+        except (httpx.HTTPError, KeyError, ValueError, TypeError):
+            self._job_id = self._source = None
+            return Gauges()
+
+    def _read(self) -> Gauges:
+        if self._job_id is None:
+            jobs = self._get("/jobs/overview")["jobs"]
+            running = [job for job in jobs if job["state"] == "RUNNING" and JOB_NAME in job["name"].lower()]
+            if not running:
+                return Gauges()
+            self._job_id = str(max(running, key=lambda job: job["start-time"])["jid"])
+        detail = self._get(f"/jobs/{self._job_id}")
+        if detail["state"] != "RUNNING":
+            self._job_id = self._source = None
+            return Gauges(state=detail["state"])
+        if self._source is None:
+            self._source = self._find_source(detail)
+        rate = lag = None
+        if self._source is not None:
+            vertex, read_names, lag_names = self._source
+            values = self._sums(vertex, read_names + lag_names)
+            total = sum(values.get(name, 0.0) for name in read_names)
+            now = time.monotonic()
+            if self._last is not None and total >= self._last[1]:
+                rate = (total - self._last[1]) / max(now - self._last[0], 1e-3)
+            self._last = (now, total)
+            lag = int(sum(values.get(name, 0.0) for name in lag_names)) if lag_names else None
+        return Gauges(rate, lag, self._watermark_delay(detail), self._restarts(), "RUNNING")
+
+    def _find_source(self, detail: dict[str, Any]) -> tuple[str, list[str], list[str]] | None:
+        """The vertex that reads telemetry, with the names of its counters; configuration and control sources read other topics."""
+        best: tuple[str, list[str], list[str]] | None = None
+        for vertex in detail["vertices"]:
+            names = [item["id"] for item in self._get(f"/jobs/{self._job_id}/vertices/{vertex['id']}/subtasks/metrics")]
+            lag = [name for name in names if name.startswith("Source") and name.endswith("pendingRecords")]
+            read = [name for name in names if name.startswith("Source") and name.endswith(".numRecordsIn")]
+            wanted = "telemetry" in vertex["name"].lower()
+            if lag and read and (wanted or best is None):
+                best = (vertex["id"], read, lag)
+        return best
+
+    def _sums(self, vertex: str, names: list[str]) -> dict[str, float]:
+        path = f"/jobs/{self._job_id}/vertices/{vertex}/subtasks/metrics?agg=sum&get={','.join(names)}"
+        return {item["id"]: float(item["sum"]) for item in self._get(path)}
+
+    def _restarts(self) -> int | None:
+        values = self._get(f"/jobs/{self._job_id}/metrics?get=numRestarts")
+        return int(float(values[0]["value"])) if values else None
+
+    def _get(self, path: str) -> Any:
+        answer = self._http.get(path)
+        answer.raise_for_status()
+        return answer.json()
+
+    def _watermark_delay(self, detail: dict[str, Any]) -> float | None:
+        """Seconds between the wall clock and the slowest watermark; vertices without event time (sources, idle branches) do not count."""
+        slowest: float | None = None
+        for vertex in detail["vertices"]:
+            for item in self._get(f"/jobs/{self._job_id}/vertices/{vertex['id']}/watermarks"):
+                value = float(item["value"])
+                if 0 < value < 4e12 and (slowest is None or value < slowest):
+                    slowest = value
+        return None if slowest is None else max(0.0, time.time() - slowest / 1000.0)

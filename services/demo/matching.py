@@ -1,0 +1,164 @@
+"""Compares what was injected with what was found: plain data in, plain data out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from services.traffic.truth import Truth
+
+
+@dataclass(frozen=True)
+class FoundAnomaly:
+    """An anomaly from the store; times in epoch ms."""
+
+    anomaly_id: str
+    tenant_id: str
+    application_id: str
+    detector_id: str
+    metric: str
+    severity: str
+    title: str
+    first_seen_ms: int
+    detected_ms: int
+
+
+@dataclass(frozen=True)
+class FoundAlert:
+    """An alert from the store; `starts_ms` is the event time of the anomaly that made it fire."""
+
+    alert_id: str
+    tenant_id: str
+    application_id: str
+    detector_id: str
+    metric: str
+    definition_id: str
+    severity: str
+    status: str
+    starts_ms: int
+
+
+@dataclass(frozen=True)
+class Told:
+    """One notification that a receiver accepted (`delivered_ms`), or that still waits (None)."""
+
+    alert_id: str
+    receiver: str
+    receiver_type: str
+    status: str
+    delivered_ms: int | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that the stores hold about one run."""
+
+    anomalies: tuple[FoundAnomaly, ...] = ()
+    alerts: tuple[FoundAlert, ...] = ()
+    told: tuple[Told, ...] = ()
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Which detectors are meant to find a kind of trouble: by metric, or by detector id where the detector has no metric."""
+
+    metrics: frozenset[str] = frozenset()
+    detector_ids: tuple[str, ...] = ()
+
+    def fits(self, detector_id: str, metric: str) -> bool:
+        return metric in self.metrics or any(fnmatchcase(detector_id.lower(), pattern) for pattern in self.detector_ids)
+
+
+EXPECTED: dict[str, Expectation] = {
+    "latency_spike": Expectation(frozenset({"latency_ms", "latency_p95_ms"})),
+    "error_burst": Expectation(frozenset({"error_rate", "is_error"})),
+    "cost_runaway": Expectation(frozenset({"cost", "cost_per_request", "cost_per_second"})),
+    "token_explosion": Expectation(
+        frozenset({"tokens_per_request", "tokens_per_second", "total_tokens", "prompt_tokens", "completion_tokens"})
+    ),
+    "prompt_injection_wave": Expectation(detector_ids=("*injection*", "*jailbreak*")),
+    "user_misuse": Expectation(frozenset({"top_user_events"}), ("*user*misuse*",)),
+    "silence": Expectation(detector_ids=("*silen*",)),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One injected trouble and what became of it; delays in seconds from its start."""
+
+    truth: Truth
+    anomaly: FoundAnomaly | None
+    anomaly_delay_s: float | None
+    alert: FoundAlert | None
+    alert_delay_s: float | None
+    told: tuple[Told, ...]
+    told_delay_s: float | None
+
+    @property
+    def found(self) -> bool:
+        """True when there was an anomaly and an alert of the expected kind."""
+        return self.anomaly is not None and self.alert is not None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Result of a run. `false_alarms` are alerts of applications and times without trouble."""
+
+    rows: tuple[Row, ...]
+    false_alarms: tuple[FoundAlert, ...] = field(default=())
+
+    @property
+    def missed(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if not row.found)
+
+    @property
+    def passed(self) -> bool:
+        return not self.missed and not self.false_alarms
+
+
+def judge(truths: Sequence[Truth], found: Findings, *, start_ms: int, grace_ms: int) -> Verdict:
+    """Match each trouble with the first anomaly and alert of its place and kind between its start and its end + `grace_ms`.
+
+    Alerts from `start_ms` on that lie in no trouble of their application, nor in the grace after one, are false alarms.
+    """
+    rows = tuple(_row(truth, found, grace_ms) for truth in truths)
+    false = (alert for alert in found.alerts if alert.starts_ms >= start_ms and not _excused(alert, truths, grace_ms))
+    return Verdict(rows, tuple(sorted(false, key=lambda alert: alert.starts_ms)))
+
+
+def _row(truth: Truth, found: Findings, grace_ms: int) -> Row:
+    expected = EXPECTED[truth.kind]
+
+    def inside(tenant_id: str, application_id: str, ts_ms: int) -> bool:
+        place = (tenant_id, application_id) == (truth.tenant_id, truth.application_id)
+        return place and truth.start_ms <= ts_ms <= truth.end_ms + grace_ms
+
+    anomaly = min(
+        (a for a in found.anomalies if inside(a.tenant_id, a.application_id, a.detected_ms) and expected.fits(a.detector_id, a.metric)),
+        key=lambda a: a.detected_ms,
+        default=None,
+    )
+    alert = min(
+        (a for a in found.alerts if inside(a.tenant_id, a.application_id, a.starts_ms) and expected.fits(a.detector_id, a.metric)),
+        key=lambda a: a.starts_ms,
+        default=None,
+    )
+    told = tuple(t for t in found.told if alert is not None and t.alert_id == alert.alert_id and t.status == "firing")
+    delivered = [t.delivered_ms for t in told if t.delivered_ms is not None]
+    return Row(
+        truth,
+        anomaly,
+        None if anomaly is None else (anomaly.detected_ms - truth.start_ms) / 1000,
+        alert,
+        None if alert is None else (alert.starts_ms - truth.start_ms) / 1000,
+        told,
+        (min(delivered) - truth.start_ms) / 1000 if delivered else None,
+    )
+
+
+def _excused(alert: FoundAlert, truths: Sequence[Truth], grace_ms: int) -> bool:
+    return any(
+        (t.tenant_id, t.application_id) == (alert.tenant_id, alert.application_id) and t.start_ms <= alert.starts_ms <= t.end_ms + grace_ms
+        for t in truths
+    )
