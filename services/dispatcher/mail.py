@@ -104,10 +104,11 @@ async def send(settings: EmailSettings, notification: Notification) -> str | Non
         raise SendError(plain(reason), retryable=any(code < 500 for code, _ in codes)) from None
     except aiosmtplib.SMTPResponseException as error:
         raise SendError(plain(f"SMTP {error.code} {error.message}"), retryable=error.code < 500) from None
-    except (aiosmtplib.SMTPNotSupported, ssl.SSLCertVerificationError, ValueError) as error:
+    except (ssl.SSLCertVerificationError, ValueError) as error:
         raise SendError(plain(f"{type(error).__name__}: {error}"), retryable=False) from None
     except (aiosmtplib.SMTPException, OSError) as error:
-        raise SendError(plain(f"{type(error).__name__}: {error}"), retryable=True) from None
+        # The library's bare SMTPException says that the relay lacks what we require (STARTTLS, AUTH).
+        raise SendError(plain(f"{type(error).__name__}: {error}"), retryable=type(error) is not aiosmtplib.SMTPException) from None
     return plain("refused: " + "; ".join(f"{name} {answer.code} {answer.message}" for name, answer in refused.items())) if refused else None
 
 

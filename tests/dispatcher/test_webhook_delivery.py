@@ -10,7 +10,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from services.dispatcher.delivery import Delivery, Outcome, RetryPolicy
+from services.dispatcher.delivery import Delivery, Outcome, Record, RetryPolicy
 from services.dispatcher.webhook import retry_after
 from tests.dispatcher.conftest import FAST, Bench, record
 
@@ -184,8 +184,6 @@ def test_a_receiver_that_the_configuration_lacks_gets_time_to_appear(bench: Benc
     "value", [b"", b"{", b"\xff\xfe", b'{"notification_id": "\\u0000", "receiver": "r", "status": "firing"}', b"[" * 5000]
 )
 def test_a_record_that_is_no_notification_becomes_a_dead_letter(bench: Bench, value: bytes) -> None:
-    from services.dispatcher.delivery import Record
-
     assert bench.deliver(Record("notify-hook", 0, 7, value)) is Outcome.DEAD
     (letter,) = bench.letters
     assert letter.record.value == value

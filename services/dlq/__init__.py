@@ -1,0 +1,1 @@
+"""Dead letters of the ingestion: reading them and sending them again."""
