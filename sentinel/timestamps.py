@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 
+_LATEST_MS = 253_402_300_799_999
+"""The last millisecond of year 9999, the last one that RFC 3339 can write."""
+
+
 def to_rfc3339(epoch_ms: int) -> str:
-    """`2025-11-06T12:34:56.789Z` for an epoch in milliseconds."""
+    """`2025-11-06T12:34:56.789Z` for an epoch in milliseconds; times before 1970 or after 9999 are written as the nearest of these."""
+    epoch_ms = min(max(epoch_ms, 0), _LATEST_MS)
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{epoch_ms % 1000:03d}Z"
 
 

@@ -23,6 +23,7 @@ from sentinel.events.decode import decode_batch
 from sentinel.events.folding import fold_panes, fold_user_panes
 from sentinel.events.rejects import dlq_record
 from sentinel.identity import record_event_id
+from sentinel.panes import shard_of
 from udfs.config_watch import ConfigWatch, watch
 
 RESULT_TYPE: DataType = DataTypes.ROW(
@@ -36,11 +37,11 @@ RESULT_TYPE: DataType = DataTypes.ROW(
     ]
 )
 """pane_keys: tenant, application, model, exemplars of latency, tokens and cost, any event id.
-pane_sums: start (epoch ms), `PANE_SUMS`, 12 histogram words. user_keys: tenant, application, user. user_sums: start (epoch ms), events."""
+pane_sums: shard, start (epoch ms), `PANE_SUMS`, 18 histogram words. user_keys: tenant, application, user. user_sums: shard, start (epoch ms), events."""
 
 
 class InspectEvents(ScalarFunction):  # type: ignore[misc]
-    """Vectorised: (value, topic, partition, offset, event time in epoch ms) -> ROW of `RESULT_TYPE`."""
+    """Vectorised: (value, topic, partition, offset, record time) -> ROW of `RESULT_TYPE`."""
 
     def __init__(self, bootstrap: str, snapshot: bytes) -> None:
         self._bootstrap = bootstrap
@@ -50,13 +51,14 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
         self._rules = EventRules(self._watch.current)
 
-    def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, time_ms: pd.Series) -> pd.DataFrame:
+    def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
         rules = self._current_rules(self._watch.current)
         now_ms = time.time_ns() // 1_000_000
         size = len(value)
         out: dict[str, Any] = {field.name: [None] * size for field in RESULT_TYPE.fields}
         values = value.tolist()
-        decoded = decode_batch(values)
+        times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
+        decoded = decode_batch(values, times_ms.tolist())
         for row, reject in decoded.rejects:
             out["dlq"][row] = dlq_record(
                 values[row] or b"",
@@ -64,12 +66,11 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
                 topic=topic.iat[row],
                 partition=int(partition.iat[row]),
                 offset=int(offset.iat[row]),
-                record_ms=int(time_ms.iat[row]),
+                record_ms=int(times_ms[row]),
                 failed_ms=now_ms,
             )
         if decoded.events:
-            good = np.asarray(decoded.rows)
-            columns = columns_of(decoded.events, time_ms.to_numpy(np.int64)[good])
+            columns = columns_of(decoded.events, times_ms[decoded.rows])
             ids = [
                 event.event_id or record_event_id(topic.iat[row], int(partition.iat[row]), int(offset.iat[row]))
                 for row, event in zip(decoded.rows, decoded.events, strict=True)
@@ -90,12 +91,16 @@ def _place_panes(out: dict[str, Any], columns: Columns, ids: list[Any]) -> None:
     panes = fold_panes(columns, ids)
     count = len(panes.keys)
     out["pane_keys"][:count] = [[*key, *exemplars] for key, exemplars in zip(panes.keys, panes.exemplars, strict=True)]
-    out["pane_sums"][:count] = np.column_stack((panes.starts_ms, panes.sums)).tolist()
+    out["pane_sums"][:count] = np.column_stack((_shards(panes.keys), panes.starts_ms, panes.sums)).tolist()
     users = fold_user_panes(columns)
     out["user_keys"][: len(users.keys)] = [list(key) for key in users.keys]
-    out["user_sums"][: len(users.keys)] = np.column_stack((users.starts_ms, users.events)).tolist()
+    out["user_sums"][: len(users.keys)] = np.column_stack((_shards(users.keys), users.starts_ms, users.events)).tolist()
+
+
+def _shards(keys: list[tuple[str, str, str]]) -> list[int]:
+    return [shard_of(tenant, application) for tenant, application, _ in keys]
 
 
 def inspect_events(bootstrap: str, snapshot: bytes) -> Any:
-    """The function to register: `inspect_events(value, topic, partition, offset, time_ms)`."""
+    """The function to register: `inspect_events(value, topic, partition, offset, record_time)`."""
     return udf(InspectEvents(bootstrap, snapshot), result_type=RESULT_TYPE, func_type="pandas", name="inspect_events")

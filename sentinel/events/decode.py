@@ -14,6 +14,7 @@ import msgspec
 
 from sentinel.events.model import MAX_EVENT_BYTES, REQUIRED, RESPONSE_STATUSES, Event
 from sentinel.events.rejects import RefusedEvent, Reject, reject_from_error
+from sentinel.timestamps import to_rfc3339
 
 OLDEST = timedelta(days=7)
 NEWEST = timedelta(minutes=5)
@@ -30,22 +31,25 @@ class Decoded(NamedTuple):
     rejects: list[tuple[int, Reject]]
 
 
-def decode_batch(values: Sequence[bytes | None], now: datetime | None = None) -> Decoded:
-    """Decode every record; a bad one becomes a reject and never an exception."""
+def decode_batch(values: Sequence[bytes | None], times_ms: Sequence[int], now: datetime | None = None) -> Decoded:
+    """Decode every record; a bad one becomes a reject and never an exception. `times_ms` are the records' Kafka timestamps."""
     now = now or datetime.now(UTC)
     oldest, newest = now - OLDEST, now + NEWEST
+    oldest_ms, newest_ms = oldest.timestamp() * 1000, newest.timestamp() * 1000
     decode: Callable[[bytes], Event] = _decoder.decode
     rows: list[int] = []
     events: list[Event] = []
     rejects: list[tuple[int, Reject]] = []
-    for row, value in enumerate(values):
+    for row, (value, time_ms) in enumerate(zip(values, times_ms, strict=True)):
         try:
+            if not oldest_ms <= time_ms <= newest_ms:
+                raise RefusedEvent("(record timestamp)", _span(oldest, newest), _readable(time_ms))
             if value is None or len(value) > MAX_EVENT_BYTES:
                 raise _bad_size(value)
             event = decode(value)
             _check_required(event)
             if not oldest <= event.timestamp <= newest:
-                raise RefusedEvent("$.timestamp", f"a time from {oldest:%Y-%m-%d %H:%M} to {newest:%Y-%m-%d %H:%M} UTC", str(event.timestamp))
+                raise RefusedEvent("$.timestamp", _span(oldest, newest), str(event.timestamp))
             if (event.tenant_id, event.application_id, event.data.model) not in _known_keys:
                 _check_key(event)
         except Exception as error:
@@ -90,3 +94,14 @@ def _bad_size(value: bytes | None) -> RefusedEvent:
     if value is None:
         return RefusedEvent("$", "a value", "a record without one (tombstone)")
     return RefusedEvent("$", f"at most {MAX_EVENT_BYTES:,} bytes", f"{len(value):,} bytes")
+
+
+def _span(oldest: datetime, newest: datetime) -> str:
+    return f"a time from {oldest:%Y-%m-%d %H:%M} to {newest:%Y-%m-%d %H:%M} UTC"
+
+
+def _readable(time_ms: int) -> str:
+    try:
+        return to_rfc3339(time_ms)
+    except (ValueError, OverflowError, OSError):
+        return f"{time_ms} ms since 1970"

@@ -48,13 +48,17 @@ PANE_SUMS = (
 """The pane's additive quantities, in the order of the columns of `PartialPanes.sums`; the packed histogram words follow them."""
 
 
+EXEMPLARS = ("latency_exemplar", "token_exemplar", "cost_exemplar", "any_event")
+"""The pane's texts, which merge by MAX."""
+
+
 class PartialPanes(NamedTuple):
     """Partial panes of one batch, one row each."""
 
     keys: list[tuple[str, str, str]]
     starts_ms: IntColumn
     sums: IntColumn
-    """(rows, len(PANE_SUMS) + 12 histogram words)"""
+    """(rows, len(PANE_SUMS) + 18 histogram words)"""
     exemplars: list[tuple[str, str, str, str]]
     """For each row: the event behind the highest latency, token count and cost ('' for none), and any event."""
 

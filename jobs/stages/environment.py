@@ -1,0 +1,46 @@
+"""The execution environment of a topology, and the helpers for moving between tables and streams."""
+
+from __future__ import annotations
+
+from pyflink.common import Configuration
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import Schema, StreamTableEnvironment, Table
+
+MAX_PARALLELISM = 720
+"""Key groups of every job; it can never change later without losing state."""
+
+# Everything else is in flink-conf/. These belong to the code: the tables and uids below are written for them.
+_FIXED = {
+    "pipeline.max-parallelism": str(MAX_PARALLELISM),
+    "table.local-time-zone": "UTC",
+    "table.exec.uid.generation": "ALWAYS",
+    # Sinks upsert by keys that the queries' ids imply, which the planner cannot see (and 2.3.0 would add a stateful materializer).
+    "table.exec.sink.require-on-conflict": "false",
+    "table.exec.sink.upsert-materialize": "NONE",
+    "table.exec.sink.not-null-enforcer": "ERROR",
+}
+
+
+def create_environment(job_name: str) -> tuple[StreamExecutionEnvironment, StreamTableEnvironment]:
+    """The stream environment of a job, and the table environment on top of it."""
+    configuration = Configuration()
+    configuration.set_string("pipeline.name", job_name)
+    for key, value in _FIXED.items():
+        configuration.set_string(key, value)
+    environment = StreamExecutionEnvironment.get_execution_environment(configuration)
+    return environment, StreamTableEnvironment.create(environment)
+
+
+def border(t_env: StreamTableEnvironment, table: Table) -> DataStream:
+    """Turn a table into a stream once, so that several consumers share one physical operator instead of planning it again each."""
+    return t_env.to_data_stream(table)
+
+
+def view_of(t_env: StreamTableEnvironment, name: str, stream: DataStream, time_column: str | None = None, time_expression: str | None = None) -> None:
+    """Register a stream as a view. With a time column its event time goes on under that name, watermarks as they come from upstream."""
+    if time_column is None:
+        t_env.create_temporary_view(name, t_env.from_data_stream(stream))
+        return
+    schema = Schema.new_builder().column_by_expression(time_column, time_expression or "SOURCE_WATERMARK()")
+    schema = schema.watermark(time_column, "SOURCE_WATERMARK()")
+    t_env.create_temporary_view(name, t_env.from_data_stream(stream, schema.build()))

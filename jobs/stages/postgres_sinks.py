@@ -1,0 +1,27 @@
+"""Postgres out: upserts by the id that each record carries, so that a replay rewrites the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyflink.table import StreamTableEnvironment
+
+from sentinel.settings import JobSettings
+
+
+def upserts(t_env: StreamTableEnvironment, settings: JobSettings, table: str, columns: str, key: Sequence[str], target: str) -> None:
+    """Table of the given SQL columns into the Postgres table `sentinel.<target>`.
+
+    Texts travel with `stringtype=unspecified`: Postgres turns them into the column's type (timestamptz, jsonb).
+    """
+    t_env.execute_sql(f"""
+        CREATE TEMPORARY TABLE {table} ({columns}, PRIMARY KEY ({", ".join(f"`{name}`" for name in key)}) NOT ENFORCED) WITH (
+          'connector' = 'jdbc',
+          'url' = '{settings.jdbc_url}?stringtype=unspecified&ApplicationName=sentinel-{target}',
+          'table-name' = 'sentinel.{target}',
+          'username' = '{settings.jdbc_user}',
+          'password' = '{settings.jdbc_password}',
+          'sink.buffer-flush.max-rows' = '500',
+          'sink.buffer-flush.interval' = '200 ms',
+          'sink.max-retries' = '3')
+    """)

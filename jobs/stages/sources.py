@@ -1,0 +1,79 @@
+"""Kafka in: telemetry, the pulse that keeps event time moving, and the configuration stream."""
+
+from __future__ import annotations
+
+from pyflink.table import StreamTableEnvironment
+
+from sentinel.settings import JobSettings
+
+FAR_FUTURE_MS = 253_402_300_799_000
+
+
+def telemetry(t_env: StreamTableEnvironment, settings: JobSettings, job: str, topics: str | None = None, committed_only: bool = False) -> None:
+    """Table `telemetry`: raw records with their place in Kafka. Event time is the record's timestamp; a clock ahead of ours moves no watermark."""
+    t_env.execute_sql(f"""
+        CREATE TEMPORARY TABLE telemetry (
+          `value` BYTES,
+          `topic` STRING METADATA VIRTUAL,
+          `partition` INT METADATA VIRTUAL,
+          `offset` BIGINT METADATA VIRTUAL,
+          `record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+          WATERMARK FOR record_time AS
+            CASE WHEN record_time < CURRENT_TIMESTAMP THEN record_time ELSE CAST(CURRENT_TIMESTAMP AS TIMESTAMP_LTZ(3)) END
+            - INTERVAL '{settings.lateness_ms / 1000}' SECOND(2,3)
+        ) WITH ({_kafka(settings, topics or settings.telemetry_topics, job, committed_only)},
+          'format' = 'raw',
+          'scan.watermark.idle-timeout' = '{settings.idle_ms} ms')
+    """)
+
+
+def pulse(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
+    """Table `pulse`: times that `services.pulse` writes while no telemetry arrives, so that windows close and total silence is noticed."""
+    t_env.execute_sql(f"""
+        CREATE TEMPORARY TABLE pulse (
+          `value` BYTES,
+          `record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+          WATERMARK FOR record_time AS record_time - INTERVAL '{settings.lateness_ms / 1000}' SECOND(2,3)
+        ) WITH ({_kafka(settings, "sentinel-pulse", job)},
+          'format' = 'raw',
+          'scan.parallelism' = '1',
+          'scan.watermark.idle-timeout' = '{settings.idle_ms} ms')
+    """)
+
+
+def configuration(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
+    """Table `configuration`: published versions. Its event time lies in the far future and goes idle at once: it never holds event time back."""
+    t_env.execute_sql(f"""
+        CREATE TEMPORARY TABLE configuration (
+          `record` STRING,
+          `far_future` AS TO_TIMESTAMP_LTZ({FAR_FUTURE_MS}, 3),
+          WATERMARK FOR far_future AS far_future
+        ) WITH ({_kafka(settings, "sentinel-config", job)},
+          'format' = 'raw',
+          'scan.parallelism' = '1',
+          'scan.watermark.idle-timeout' = '200 ms')
+    """)
+
+
+def records(t_env: StreamTableEnvironment, settings: JobSettings, job: str, table: str, topic: str) -> None:
+    """A table of JSON records of a topic between jobs, one text column `record`; only committed ones."""
+    t_env.execute_sql(f"""
+        CREATE TEMPORARY TABLE {table} (
+          `record` STRING,
+          `record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
+        ) WITH ({_kafka(settings, topic, job, committed_only=True)}, 'format' = 'raw')
+    """)
+
+
+def _kafka(settings: JobSettings, topics: str, job: str, committed_only: bool = False) -> str:
+    isolation = "read_committed" if committed_only else "read_uncommitted"
+    return f"""
+          'connector' = 'kafka',
+          'topic' = '{topics}',
+          'properties.bootstrap.servers' = '{settings.kafka_bootstrap}',
+          'properties.group.id' = '{settings.kafka_group}-{job}',
+          'properties.isolation.level' = '{isolation}',
+          'properties.auto.offset.reset' = 'earliest',
+          'properties.max.partition.fetch.bytes' = '4194304',
+          'scan.startup.mode' = 'group-offsets',
+          'scan.topic-partition-discovery.interval' = '60 s'"""

@@ -1,0 +1,53 @@
+"""Everything from telemetry to notifications in one graph, without the hops between jobs.
+
+llm-telemetry ─► inspect ─┬─ refusals ─────────────────────────────► llm-telemetry-dlq
+                          ├─ findings of per-event rules ─┬────────► llm-anomalies (at once)
+                          │                               ▼
+                          ├─ panes ─► detectors ─► correlation ────► llm-anomalies, Postgres
+                          │                               └► alerts ► llm-alerts, notify-<receiver>, Postgres
+                          └─ panes ─► minutes ─────────────────────► Postgres, llm-rollups
+"""
+
+from __future__ import annotations
+
+from jobs.stages import alerting, detection, outputs, panes, rollups, sources
+from jobs.stages.configuration import configuration
+from jobs.stages.environment import create_environment
+from jobs.stages.inspection import inspected
+from sentinel.settings import JobSettings
+from udfs.config_watch import read_snapshot
+
+JOB = "standalone"
+
+
+def main() -> None:
+    settings = JobSettings()
+    snapshot = read_snapshot(settings.kafka_bootstrap)
+    environment, t_env = create_environment(JOB)
+    statements = t_env.create_statement_set()
+
+    sources.telemetry(t_env, settings, JOB)
+    sources.pulse(t_env, settings, JOB)
+    config = configuration(t_env, settings, JOB)
+
+    rows = inspected(t_env, settings, snapshot)
+    outputs.refusals(t_env, settings, statements)
+
+    panes.panes(t_env, rows)
+    rollups.rollups(t_env, settings, statements)
+    rollups.counters(t_env, settings, statements)
+
+    detection.event_findings(t_env)
+    detection.pane_findings(t_env, panes.pane_batches(t_env, rows), config, snapshot)
+    anomalies, routed = detection.correlated(t_env, config, snapshot)
+    outputs.anomalies(t_env, settings, anomalies, statements, hop=False)
+    outputs.first_findings(statements)
+
+    alerts, notifications = alerting.alerts(routed, config, snapshot)
+    outputs.alerts(t_env, settings, alerts, notifications, statements)
+    statements.attach_as_datastream()
+    environment.execute(JOB)
+
+
+if __name__ == "__main__":
+    main()
