@@ -19,6 +19,11 @@ def postgres_dsn(given: str | None = None) -> str:
     return given or os.environ.get("SENTINEL_POSTGRES_DSN") or _of_stack("postgres_dsn", "SENTINEL_POSTGRES_DSN")
 
 
+def opensearch_url(given: str | None = None) -> str:
+    """The URL of OpenSearch. Raises NoAddressError."""
+    return given or os.environ.get("SENTINEL_OPENSEARCH_URL") or _of_stack("opensearch_url", "SENTINEL_OPENSEARCH_URL")
+
+
 def _of_stack(name: str, variable: str) -> str:
     from services.stack.errors import StackError
     from services.stack.state import load_endpoints

@@ -16,9 +16,11 @@ KEY = b"global"
 
 
 class ConfigWatch:
-    """Follows the topic in a thread. `current()` never blocks; before the first snapshot it is version 0, empty."""
+    """Follows the topic in a thread. `current()` never blocks; before the first snapshot it is version 0, empty.
+    `quiet` writes no events, for commands that people read."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, *, quiet: bool = False) -> None:
+        self._log = (lambda event, **fields: None) if quiet else log_event
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -67,7 +69,7 @@ class ConfigWatch:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._at_end.set()
             else:
-                log_event("config_topic", error=plain(str(error)))
+                self._log("config_topic", error=plain(str(error)))
                 time.sleep(0.5)
             return
         value = message.value()
@@ -78,6 +80,6 @@ class ConfigWatch:
             self._current = (int(record["version"]), dict(record["config"]))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as reason:
             # It was validated before it was published: something else writes to the topic. The old one stays in force.
-            log_event("config_refused", offset=message.offset(), error=f"{type(reason).__name__}: expected {{version, config}}")
+            self._log("config_refused", offset=message.offset(), error=f"{type(reason).__name__}: expected {{version, config}}")
             return
-        log_event("config", version=self._current[0])
+        self._log("config", version=self._current[0])

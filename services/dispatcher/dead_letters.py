@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException, Producer
 from sentinel.timestamps import to_rfc3339
 from services.dispatcher.delivery import DeadLetter
 from services.dispatcher.events import log_event, plain
+from services.dlq.errors import DlqError
 
 TOPIC = "notify-dlq"
 REPLAY_HEADER = "sentinel-replay"
@@ -76,3 +77,24 @@ class DeadLetterWriter:
             TOPIC, key=letter.notification_id.encode(), value=letter_value(letter, time.time_ns() // 1_000_000), on_delivery=settle
         )
         await acknowledged
+
+
+def send_back(bootstrap: str, records: list[tuple[str, int, bytes]]) -> None:
+    """Puts records (topic, partition, value) on their topics again, marked as a replay. Raises DlqError when Kafka does not take them."""
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "acks": "all", "message.timeout.ms": 30_000, "log_level": 0, "error_cb": lambda error: None}
+    )
+    failures: list[str] = []
+    for topic, partition, value in records:
+        producer.produce(
+            topic,
+            partition=partition,
+            value=value,
+            headers=[(REPLAY_HEADER, b"1")],
+            on_delivery=lambda error, _message: failures.append(error.str()) if error is not None else None,
+        )
+    left = producer.flush(30)
+    if failures or left:
+        raise DlqError(
+            f"{len(failures) + left:,} of {len(records):,} were not handed over: {failures[0] if failures else 'Kafka did not answer'}"
+        )

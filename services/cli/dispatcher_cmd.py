@@ -1,0 +1,174 @@
+"""`sentinel dispatcher`: run it, see what it delivered, and send dead letters again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import orjson
+import typer
+
+from sentinel.timestamps import to_rfc3339
+from services.cli.connection import NoAddressError, kafka_bootstrap, postgres_dsn
+from services.cli.output import print_table
+from services.cli.safe_text import safe_text
+from services.dlq.errors import DlqError
+
+app = typer.Typer(no_args_is_help=True, help="The notification dispatcher: it tells the receivers, once each.")
+
+Bootstrap = Annotated[str | None, typer.Option(help="Kafka; default: SENTINEL_KAFKA_BOOTSTRAP, else the running stack.")]
+Dsn = Annotated[str | None, typer.Option(help="Postgres; default: SENTINEL_POSTGRES_DSN, else the running stack.")]
+Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o", help="table or json.")]
+
+CONFIG_WAIT_S = 15.0
+STATUS = """
+SELECT receiver, count(*) AS notifications, count(*) FILTER (WHERE state = 'delivered') AS delivered,
+       count(*) FILTER (WHERE state IN ('waiting', 'sending', 'failed')) AS waiting,
+       count(*) FILTER (WHERE state = 'dead') AS dead, coalesce(sum(attempts), 0)::bigint AS attempts,
+       to_char(max(delivered_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS last_delivered,
+       (array_agg(last_error ORDER BY first_attempt_at DESC) FILTER (WHERE last_error IS NOT NULL))[1] AS last_error
+FROM (
+    SELECT coalesce(n.receiver, l.receiver) AS receiver, coalesce(l.state, 'waiting') AS state, l.attempts, l.delivered_at,
+           l.first_attempt_at, l.last_error
+    FROM sentinel.notifications n FULL JOIN sentinel.notification_ledger l USING (notification_id)
+) fates GROUP BY receiver ORDER BY receiver
+"""
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    from services.dispatcher.errors import SendError
+
+    try:
+        yield
+    except (DlqError, NoAddressError, SendError) as error:
+        print(safe_text(str(error)), file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+@app.command("run")
+def run_dispatcher(bootstrap: Bootstrap = None, dsn: Dsn = None) -> None:
+    """Run in the foreground until SIGTERM or Ctrl-C; one JSON object a line on standard error."""
+    from services.dispatcher.service import run
+
+    with _one_sentence():
+        servers, database = kafka_bootstrap(bootstrap), postgres_dsn(dsn)
+    asyncio.run(run(servers, database))
+
+
+@app.command("status")
+def status(output: Output = "table", dsn: Dsn = None) -> None:
+    """Show for each receiver how many notifications were delivered, wait, or were given up."""
+    import psycopg
+    from psycopg.rows import dict_row
+
+    with _one_sentence():
+        database = postgres_dsn(dsn)
+    try:
+        with psycopg.connect(database, connect_timeout=10, row_factory=dict_row) as connection:
+            rows = connection.execute(STATUS).fetchall()
+    except psycopg.Error as error:
+        print(f"the ledger cannot be read: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    _print(rows, ["receiver", "notifications", "delivered", "waiting", "dead", "attempts", "last_delivered", "last_error"], output)
+
+
+@app.command("dead-letters")
+def dead_letters(output: Output = "table", bootstrap: Bootstrap = None) -> None:
+    """List notifications that were given up, with the reason. Those replayed since are listed too: the topic keeps them."""
+    with _one_sentence():
+        letters = _letters(kafka_bootstrap(bootstrap))
+    rows = [{name: value for name, value in letter.items() if name != "original_base64"} for letter in letters]
+    _print(rows, ["notification_id", "failed_at", "receiver", "title", "attempts", "reason"], output)
+
+
+@app.command("replay")
+def replay(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[NOTIFICATION_ID]…", help="Which ones.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them; those delivered meanwhile are skipped by the ledger.")] = False,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Hand dead letters to the dispatcher again, after the receiver is mended."""
+    if every == bool(ids):
+        print("expected either --all or one or more notification ids", file=sys.stderr)
+        raise typer.Exit(2)
+    from services.dispatcher.dead_letters import send_back
+
+    with _one_sentence():
+        servers = kafka_bootstrap(bootstrap)
+        newest = {letter["notification_id"]: letter for letter in _letters(servers)}
+        missing = [wanted for wanted in ids or [] if wanted not in newest]
+        if missing:
+            raise DlqError(f"no dead letter of notification {missing[0]!r} (`sentinel dispatcher dead-letters` lists them)")
+        chosen = [letter for key, letter in newest.items() if every or key in (ids or [])]
+        send_back(servers, [(letter["topic"], letter["partition"], base64.b64decode(letter["original_base64"])) for letter in chosen])
+    print(f"{len(chosen):,} handed to the dispatcher again")
+
+
+@app.command("test")
+def test_receiver(receiver: Annotated[str, typer.Argument(help="Name, as in the configuration.")], bootstrap: Bootstrap = None) -> None:
+    """Send a test notification to one receiver now, by the configuration in force."""
+    from services.dispatcher.config_watch import ConfigWatch
+
+    with _one_sentence():
+        watch = ConfigWatch(kafka_bootstrap(bootstrap), quiet=True)
+        watch.start()
+        try:
+            if not watch.wait(CONFIG_WAIT_S):
+                raise DlqError(f"the configuration was not read from Kafka within {CONFIG_WAIT_S:g} s")
+            version, config = watch.current()
+        finally:
+            watch.close()
+        note = asyncio.run(_send_test(version, config, receiver))
+    print(f"{receiver} accepted the test notification" + (f" ({safe_text(note)})" if note else ""))
+
+
+async def _send_test(version: int, config: dict[str, Any], receiver: str) -> str | None:
+    from services.dispatcher import webhook
+    from services.dispatcher.notification import AlertItem, Notification
+    from services.dispatcher.sender import Sender
+    from services.dispatcher.service import quiet_libraries
+
+    quiet_libraries()
+    now = to_rfc3339(time.time_ns() // 1_000_000)
+    labels = {"alertname": "SentinelTest", "severity": "info"}
+    text = "This is a test notification of LLM-Sentinel; nothing is wrong."
+    alert = AlertItem(status="firing", labels=labels, annotations={"summary": text}, starts_at=now, fingerprint="test")
+    notification = Notification(
+        notification_id=str(uuid.uuid4()),
+        receiver=receiver,
+        status="firing",
+        severity="info",
+        title="Test of LLM-Sentinel",
+        text=text,
+        group_key="test",
+        group_labels={"alertname": "SentinelTest"},
+        common_labels=labels,
+        common_annotations={"summary": text},
+        alerts=[alert],
+        created_at=now,
+        config_version=version,
+    )
+    async with webhook.client() as http:
+        return await Sender(lambda: (version, config), http)(notification)
+
+
+def _letters(bootstrap: str) -> list[dict[str, Any]]:
+    from services.dispatcher.dead_letters import TOPIC
+    from services.dlq.scan import scan
+
+    return [orjson.loads(stored.value) for stored in scan(bootstrap, TOPIC)]
+
+
+def _print(rows: list[dict[str, Any]], columns: list[str], output: str) -> None:
+    if output == "json":
+        sys.stdout.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+        return
+    shown = [[safe_text(value) if isinstance(value := row[column], str) else value for column in columns] for row in rows]
+    print_table(columns, shown, ["notifications", "delivered", "waiting", "dead", "attempts"])

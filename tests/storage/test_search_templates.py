@@ -1,0 +1,55 @@
+"""Index templates: only what the embedded OpenSearch can do, every anomaly field mapped, and errors said."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from pytest_httpserver import HTTPServer
+
+from sentinel.anomaly import Anomaly
+from services.storage.search_templates import TEMPLATES, SearchTemplateError, install
+
+
+def templates() -> dict[str, Any]:
+    return {file.stem: json.loads(file.read_text()) for file in TEMPLATES.glob("*.json")}
+
+
+def values(node: Any, key: str) -> Iterator[Any]:
+    if isinstance(node, dict):
+        yield from (value for name, value in node.items() if name == key)
+        for value in node.values():
+            yield from values(value, key)
+
+
+def test_all_templates_are_installed(httpserver: HTTPServer) -> None:
+    for name, body in templates().items():
+        httpserver.expect_request(f"/_index_template/sentinel-{name}", method="PUT", json=body).respond_with_json({"acknowledged": True})
+    assert install(httpserver.url_for("")) == ["sentinel-anomalies", "sentinel-flagged-events"]
+    httpserver.check_assertions()
+
+
+def test_a_refusal_is_said(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/_index_template/sentinel-anomalies").respond_with_data("no such analyzer", 400)
+    with pytest.raises(SearchTemplateError, match="index template sentinel-anomalies: OpenSearch answered 400: no such analyzer"):
+        install(httpserver.url_for(""))
+
+
+def test_opensearch_away() -> None:
+    with pytest.raises(SearchTemplateError, match=r"OpenSearch at http://127\.0\.0\.1:1"):
+        install("http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("name", ["anomalies", "flagged-events"])
+def test_only_the_standard_analyzer_and_no_replica(name: str) -> None:
+    template = templates()[name]
+    assert set(values(template, "analyzer")) == {"standard"}
+    assert list(values(template, "number_of_replicas")) == [0]
+    assert "analysis" not in template["template"]["settings"]
+
+
+def test_every_field_of_an_anomaly_has_a_place() -> None:
+    mapped = set(templates()["anomalies"]["template"]["mappings"]["properties"])
+    fields = {field.encode_name for field in msgspec.structs.fields(Anomaly)}
+    assert fields - mapped == {"update"}
