@@ -58,8 +58,8 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
     Alertmanager hashes the same bytes with FNV-1a; the digits differ, the meaning (equal labels, equal fingerprint) does not.
     """
-    data = "".join([f"{name}\xff{labels[name]}\xff" for name in sorted(labels)])
-    return blake2b(data.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    data = b"".join([part.encode("utf-8", "surrogatepass") + b"\xff" for name in sorted(labels) for part in (name, labels[name])])
+    return blake2b(data, digest_size=8).hexdigest()
 
 
 def common(label_sets: list[dict[str, str]]) -> dict[str, str]:

@@ -34,11 +34,11 @@ def throttled(delivery: Delivery, target: Target, due: int, max_frequency_ms: in
 
 
 def repeat_due(delivery: Delivery, target: Target, flushed_at: int, max_frequency_ms: int, running_since: int) -> int | None:
-    """When an unchanged group is told again: the first tick after the longer of repeat_interval and max_frequency; None without either.
+    """When an unchanged group is told again: at the first tick after the longer of repeat_interval and max_frequency.
 
-    Repeats that fell into a time when nothing ran are told once, not each.
+    A repeat_interval of 0 means never. Repeats that fell into a time when nothing ran are told once, not each.
     """
-    pause = max(target.repeat_interval_ms, max_frequency_ms)
-    if pause <= 0 or delivery.origin is None:
+    if target.repeat_interval_ms <= 0 or delivery.origin is None:
         return None
+    pause = max(target.repeat_interval_ms, max_frequency_ms)
     return tick(delivery.origin, target.group_interval_ms, max(flushed_at + pause, running_since))
