@@ -12,6 +12,10 @@ from sentinel.config.receivers import SENT_TYPES
 from sentinel.config.runnable import RUNNABLE
 
 _UNUSED_SECTIONS = {
+    "ingestion": "doors, buffers and rate limits; telemetry is read from Kafka",
+    "storage": "addresses and retention of stores; the running stack's are used",
+    "observability": "metrics, logs and traces of Sentinel itself",
+    "ha": "leader election and singleton tasks",
     "api": "the API gateway",
     "integrations": "integrations with neighbours",
     "retention": "retention tiers",
@@ -25,6 +29,7 @@ _UNUSED_SECTIONS = {
     "cache": "the sidecar",
     "health": "the sidecar",
 }
+_UNUSED_KEYS = {"detection": ("workers", "batchSize", "processingTimeout", "mlModels"), "alerting": ("workers",)}
 
 
 def broken_references(config: SentinelConfig) -> Iterator[Finding]:
@@ -60,6 +65,11 @@ def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Pa
     yield from _alerting(config)
     if config.mode != "standalone":
         yield ("mode",), f"mode {config.mode} is not run by this release: the configuration is used as for standalone"
+    for section, keys in _UNUSED_KEYS.items():
+        written = given.get(section)
+        for key in keys:
+            if isinstance(written, dict) and key in written:
+                yield (section, key), "this setting is checked and kept, and not used by this release"
     if "local" in (given.get("detection") or {}) or "remote" in (given.get("detection") or {}):
         yield ("detection",), "local and remote detection belong to the sidecar, which is not part of this release"
     for name, what in _UNUSED_SECTIONS.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationInfo, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from sentinel.config.runnable import RUNNABLE
@@ -60,9 +60,7 @@ class Detector(ConfigModel):
     description: str = ""
     enabled: bool = True
     scope: ScopeFilter = ScopeFilter()
-    config: Annotated[SerializeAsAny[ConfigModel], Field(validate_default=True, json_schema_extra={"type": "object"})] = Field(
-        default_factory=dict
-    )  # type: ignore[assignment]
+    config: Annotated[SerializeAsAny[ConfigModel], WithJsonSchema({"type": "object"})] = Field(default_factory=dict, validate_default=True)
     actions: list[DetectorAction] = Field(default=[])
 
     @field_validator("strategy", mode="before")

@@ -192,12 +192,13 @@ def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
     defaults = _defaults()
     result = dict(document)
     detection = result["detection"] = _section(document, "detection")
-    detectors = detection["detectors"] = _section(detection, "detectors")
+    if isinstance(detection, dict):
+        detectors = detection["detectors"] = _section(detection, "detectors")
+        if isinstance(detectors, dict):
+            detectors.setdefault("items", defaults["detection"]["detectors"]["items"])
     alerting = result["alerting"] = _section(document, "alerting")
-    routing = alerting["routing"] = _section(alerting, "routing")
-    if isinstance(detectors, dict):
-        detectors.setdefault("items", defaults["detection"]["detectors"]["items"])
     if isinstance(alerting, dict):
+        routing = alerting["routing"] = _section(alerting, "routing")
         alerting.setdefault("definitions", defaults["alerting"]["definitions"])
         if "receivers" not in alerting:
             alerting["receivers"] = defaults["alerting"]["receivers"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from sentinel.config.types import ConfigModel, Name, Secret
@@ -132,9 +132,7 @@ class ReceiverSettings(ConfigModel):
     name: Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
     type: Annotated[str, Field(json_schema_extra={"enum": sorted(RECEIVER_TYPES)})]
     send_resolved: bool = True
-    config: Annotated[SerializeAsAny[ConfigModel], Field(validate_default=True, json_schema_extra={"type": "object"})] = Field(
-        default_factory=dict
-    )  # type: ignore[assignment]
+    config: Annotated[SerializeAsAny[ConfigModel], WithJsonSchema({"type": "object"})] = Field(default_factory=dict, validate_default=True)
 
     @field_validator("type")
     @classmethod

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from sentinel.config.types import ConfigModel, Duration, MetricName, Name, PositiveDuration, PositiveInt, Ratio, Regex
 
@@ -70,6 +70,12 @@ class ThresholdParams(ConfigModel):
     window: PositiveDuration | None = None
     consecutive: PositiveInt = 1
     minimum_events: int = Field(default=1, ge=0, description="Calls that the window must hold to be judged")
+
+    @model_validator(mode="after")
+    def _consecutive_windows(self) -> Self:
+        if self.consecutive > 1 and self.window is None:
+            raise ValueError("expected a window beside consecutive: single events are not counted in a row")
+        return self
 
 
 class Pattern(ConfigModel):

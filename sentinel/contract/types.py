@@ -51,7 +51,7 @@ Window = matching(r"^[0-9]+(s|m|h|d)$", "a whole number and s, m, h or d, such a
 Frequency = matching(r"^[0-9]+(s|m|h)$", "a whole number and s, m or h, such as 15m")
 Clock = matching(CLOCK_PATTERN, "a time of day HH:MM, such as 09:30")
 Integer = Annotated[int, BeforeValidator(_integral)]
-Count = Annotated[int, BeforeValidator(_integral), Field(ge=0)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(_integral)]
 Amount = Annotated[float, Field(ge=0)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Severity = Literal["info", "warning", "critical"]

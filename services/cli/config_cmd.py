@@ -53,9 +53,8 @@ def validate(file: File) -> None:
         loaded = _loaded(file)
     config = loaded.config
     detectors = len(config.detection.detectors.items) + sum(len(tenant.detectors.items) for tenant in config.tenants.values())
-    print(
-        f"{file} is valid: {detectors} detectors, {len(config.alerting.definitions)} definitions, {len(config.alerting.receivers)} receivers"
-    )
+    definitions, receivers = len(config.alerting.definitions), len(config.alerting.receivers)
+    print(f"{file} is valid: {detectors} detectors, {definitions} alert definitions, {receivers} receivers")
 
 
 @app.command()
@@ -78,9 +77,7 @@ def print_config(
     with _failures():
         if file is not None:
             loaded = _loaded(file)
-            document = (
-                loaded.config.to_snapshot() if effective else loaded.config.model_dump(mode="json", by_alias=True, exclude_unset=True)
-            )
+            document = loaded.config.to_snapshot() if effective else _as_written(loaded)
         else:
             found = store.current(_endpoints(None, dsn, kafka=False))
             if found is None:
@@ -138,6 +135,11 @@ def rollback(
             raise store.ConfigServiceError(f"version {version} is not valid for this release; apply its file anew") from None
         published = store.publish_config(endpoints, config, author=_author(), comment=comment or f"rollback to version {version}")
     print(f"configuration version {published.version} is published: the content of version {version}")
+
+
+def _as_written(loaded: LoadedConfig) -> dict[str, Any]:
+    document: dict[str, Any] = loaded.config.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return document
 
 
 def _loaded(file: Path) -> LoadedConfig:
