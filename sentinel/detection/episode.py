@@ -24,7 +24,6 @@ class Episode(msgspec.Struct, array_like=True):
         """
         if self.streak == 0:
             self.started_ms = self.anchor_ms = first_ms
-            self.emitted_ms = 0
             self.severity = 0
         self.streak += 1
         if self.streak < consecutive or (self.emitted_ms and now_ms - self.emitted_ms < repeat_ms):
@@ -39,8 +38,11 @@ class Episode(msgspec.Struct, array_like=True):
         self.severity = max(self.severity, SEVERITIES.index(severity))
         return SEVERITIES[self.severity]
 
-    def calm(self) -> None:
+    def calm(self) -> bool:
+        """One normal evaluation; true when it ends an episode that was reported."""
+        ended = self.streak > 0 and self.emitted_ms > self.started_ms
         self.streak = 0
+        return ended
 
     def lasted_ms(self, now_ms: int) -> int:
         return now_ms - self.started_ms if self.streak else 0

@@ -119,7 +119,7 @@ class WindowedDetector:
         found = self.baseline.assess(count, log_sum, total)
         enough = (total if self._share else count) >= self.tuning.min_count
         anomalous = enough and self.is_anomalous(found) and self._above_floor(count, total)
-        window_start = window.start_ms
+        window_start: int | None = None
         if not anomalous and self._extendable and abs(found.sigma) >= 1.0:
             pending, sums = self._pending_sums, self._sums
             long = (pending[0] + sums[0], pending[1] + sums[1], pending[2] + sums[3])
@@ -127,7 +127,7 @@ class WindowedDetector:
                 wider = self.baseline.assess(*long)
                 if (
                     wider.sigma * found.sigma > 0
-                    and self._half_way(found)
+                    and self._goes_on(found, wider)
                     and self.is_anomalous(wider)
                     and self._above_floor(long[0], long[2])
                 ):
@@ -135,14 +135,23 @@ class WindowedDetector:
                     count, log_sum, total = long
                     window_start = (self._block - len(self._pending)) * self._block_ms
         if not anomalous:
-            self.episode.calm()
+            if self.episode.calm():
+                self._close_evidence()
             return None
-        return self._anomalous(found, count, total, window_start, start_ms, now_ms)
+        return self._anomalous(found, count, total, window.start_ms if window_start is None else window_start, start_ms, now_ms)
 
-    def _half_way(self, found: Assessment) -> bool:
-        """Whether the short window shows at least half of the demanded effect: the trouble goes on."""
-        half = 1.0 + (self._min_ratio - 1.0) / 2.0
-        return found.ratio >= half if found.sigma > 0 else found.ratio * half <= 1.0
+    def _close_evidence(self) -> None:
+        """A reported episode is over: what it left in the long window must not raise it again. (None of it is learned anyway.)"""
+        for block in self._pending:
+            block[:] = [False, 0, 0, 0, 0]
+        self._pending_sums = [0, 0, 0]
+        self._sums = [0, 0, 0, 0]
+        self._clean = False
+
+    def _goes_on(self, short: Assessment, long: Assessment) -> bool:
+        """Whether the last seconds look more like the long window's trouble than like the usual (half-way on the log scale)."""
+        half = max(math.sqrt(self._min_ratio), math.sqrt(long.ratio) if long.sigma > 0 else math.sqrt(1.0 / max(1e-9, long.ratio)))
+        return short.ratio >= half if long.sigma > 0 else short.ratio * half <= 1.0
 
     def _above_floor(self, count: float, total: float) -> bool:
         return self.tuning.minimum <= 0.0 or self._display(count, total) >= self.tuning.minimum

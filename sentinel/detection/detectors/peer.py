@@ -92,7 +92,9 @@ class PeerDetector:
             sigma = min(share_sigma, count_sigma)
             if ratio >= tuning.effective_ratio and (best is None or sigma > best[0]):
                 best = (sigma, ratio, count, start_ms, panes)
-        if best is None or best[0] < tuning.effective_threshold:
+        # The newest pane must look more like the trouble than like the usual (half-way on the log scale).
+        goes_on = best is not None and pane.top_user_events >= math.sqrt(best[2] / best[4] * base_count)
+        if best is None or best[0] < tuning.effective_threshold or not goes_on:
             self._calm()
             return None
         return self._anomalous(pane, best, base_count)
@@ -131,7 +133,9 @@ class PeerDetector:
         )
 
     def _calm(self) -> None:
-        self.episode.calm()
+        if self.episode.calm():
+            # A reported episode is over: its panes are no evidence for another one.
+            self._recent = [recent for recent in self._recent if recent[4]]
         self._user = ""
 
     def _dispersion(self, excess: float) -> float:
