@@ -118,9 +118,8 @@ def _report(verdict: Verdict, scene: Scene, table: Console) -> None:
     table.print(result_table(verdict, scene.start_ms))
     for alert in verdict.false_alarms:
         at = (alert.starts_ms - scene.start_ms) / 1000
-        table.print(
-            f"FALSE ALARM {at:.0f} s after the start: {alert.detector_id or alert.definition_id} on {alert.tenant_id}/{alert.application_id}"
-        )
+        name = alert.detector_id or alert.definition_id
+        table.print(f"FALSE ALARM {at:.0f} s after the start: {name} on {alert.tenant_id}/{alert.application_id}")
     found = len(verdict.rows) - len(verdict.missed)
     calm = "no alert in calm stretches" if not verdict.false_alarms else f"{len(verdict.false_alarms)} alerts in calm stretches"
     table.print(

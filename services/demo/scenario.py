@@ -71,6 +71,6 @@ def write_config(target: Path, *, webhook_url: str, smtp_port: int, template: Pa
         if receiver["type"] == "webhook":
             receiver["config"]["url"] = webhook_url
         elif receiver["type"] == "email":
-            receiver["config"] |= {"smtpHost": "127.0.0.1", "smtpPort": smtp_port}
+            receiver["config"]["smarthost"] = f"127.0.0.1:{smtp_port}"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")

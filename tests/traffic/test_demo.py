@@ -1,0 +1,143 @@
+"""The verdict of the demonstration on hand-written findings, and the receivers that it runs itself."""
+
+from __future__ import annotations
+
+import io
+import smtplib
+import urllib.request
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sentinel.config.load import load_config
+from services.demo.matching import EXPECTED, Findings, FoundAlert, FoundAnomaly, Told, judge
+from services.demo.scenario import write_config
+from services.demo.sinks import Inbox
+from services.demo.view import Scene, figures, result_table, size_text
+from services.traffic.plan import KINDS
+from services.traffic.truth import Truth
+
+RUN = 1_000_000_000
+GRACE = 60_000
+
+
+def truth(**changes: Any) -> Truth:
+    values = {"kind": "latency_spike", "tenant_id": "t", "application_id": "a", "user_id": None, "size": {"factor": 3.0}}
+    return Truth(**{**values, "start_ms": RUN + 100_000, "end_ms": RUN + 160_000, "events_touched": 9, **changes})
+
+
+def anomaly(at: int, **changes: Any) -> FoundAnomaly:
+    values = {"anomaly_id": "n1", "tenant_id": "t", "application_id": "a", "detector_id": "latency-zscore", "metric": "latency_ms"}
+    return FoundAnomaly(**{**values, "severity": "warning", "title": "", "first_seen_ms": RUN + at, "detected_ms": RUN + at, **changes})
+
+
+def alert(at: int, **changes: Any) -> FoundAlert:
+    values = {"alert_id": "l1", "tenant_id": "t", "application_id": "a", "detector_id": "latency-zscore", "metric": "latency_ms"}
+    return FoundAlert(**{**values, "definition_id": "d", "severity": "warning", "status": "firing", "starts_ms": RUN + at, **changes})
+
+
+def verdict(*found: FoundAnomaly | FoundAlert | Told, truths: list[Truth] | None = None) -> Any:
+    findings = Findings(
+        tuple(f for f in found if isinstance(f, FoundAnomaly)),
+        tuple(f for f in found if isinstance(f, FoundAlert)),
+        tuple(f for f in found if isinstance(f, Told)),
+    )
+    return judge([truth()] if truths is None else truths, findings, start_ms=RUN, grace_ms=GRACE)
+
+
+def test_the_first_anomaly_and_alert_of_the_place_and_kind_count_with_their_delays() -> None:
+    result = verdict(
+        anomaly(108_000, anomaly_id="n2"),
+        anomaly(105_000),
+        alert(106_000),
+        Told("l1", "oncall-email", "email", "firing", RUN + 107_500),
+        Told("l1", "default-notifications", "webhook", "firing", RUN + 106_500),
+        Told("l1", "default-notifications", "webhook", "resolved", RUN + 170_000),
+        Told("l2", "other", "webhook", "firing", RUN + 101_000),
+    )
+    (row,) = result.rows
+    assert result.passed
+    assert (row.anomaly_delay_s, row.alert_delay_s, row.told_delay_s) == (5.0, 6.0, 6.5)
+    assert {t.receiver for t in row.told} == {"oncall-email", "default-notifications"}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (),
+        (anomaly(105_000),),
+        (alert(105_000),),
+        (anomaly(99_000), alert(99_000)),
+        (anomaly(221_000), alert(221_000)),
+        (anomaly(105_000, tenant_id="x"), alert(105_000, tenant_id="x")),
+        (anomaly(105_000, application_id="b"), alert(105_000, application_id="b")),
+        (anomaly(105_000, metric="error_rate", detector_id="e"), alert(105_000, metric="error_rate", detector_id="e")),
+    ],
+    ids=["nothing", "no alert", "no anomaly", "too early", "too late", "other tenant", "other application", "other kind"],
+)
+def test_what_does_not_match_is_missed(found: tuple[Any, ...]) -> None:
+    result = verdict(*found)
+    assert len(result.missed) == 1
+    assert not result.passed
+
+
+def test_an_alert_outside_of_trouble_is_a_false_alarm_and_one_inside_is_not() -> None:
+    good = (anomaly(105_000), alert(105_000))
+    assert verdict(*good, alert(110_000, alert_id="l2", metric="error_rate")).passed
+    assert verdict(*good, alert(219_000, alert_id="l2")).passed
+    for stray in (alert(50_000, alert_id="l2"), alert(221_000, alert_id="l2"), alert(110_000, alert_id="l2", application_id="b")):
+        result = verdict(*good, stray)
+        assert result.false_alarms == (stray,)
+        assert not result.missed
+        assert not result.passed
+    assert verdict(*good, alert(-1, alert_id="l2")).passed, "alerts from before the run do not count"
+
+
+def test_every_kind_has_an_expectation_that_fits_its_built_in_detector() -> None:
+    assert EXPECTED.keys() == KINDS.keys()
+    for kind, detector, metric in (
+        ("error_burst", "error-rate-zscore", "error_rate"),
+        ("cost_runaway", "cost-zscore", "cost_per_request"),
+        ("token_explosion", "tokens-zscore", "tokens_per_request"),
+        ("prompt_injection_wave", "prompt-injection-patterns", ""),
+        ("user_misuse", "user-misuse", "top_user_events"),
+        ("silence", "application-silence", "events_per_second"),
+    ):
+        assert EXPECTED[kind].fits(detector, metric)
+        assert not EXPECTED["latency_spike"].fits(detector, metric)
+
+
+def test_the_table_shows_found_and_missed() -> None:
+    result = verdict(anomaly(105_000), alert(106_000), truths=[truth(), truth(kind="error_burst", size={"share": 0.2}, application_id="b")])
+    console = Console(width=200, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(result_table(result, RUN))
+    text = capture.get()
+    for part in ("latency_spike", "t / a", "×3", "5.0 s", "6.0 s", "found", "20%", "MISSED"):
+        assert part in text
+    assert size_text(truth(size={})) == "no events"
+    assert "– events/s" in figures(Scene(RUN, {}))
+
+
+def test_the_demonstrations_receivers_take_messages() -> None:
+    with Inbox() as inbox:
+        body = b'{"status": "firing", "commonLabels": {"alertname": "high-latency", "application_id": "a"}}'
+        with urllib.request.urlopen(urllib.request.Request(inbox.webhook_url, body)) as answer:
+            assert answer.status == 200
+        mail = EmailMessage()
+        mail["Subject"] = "[firing] Grüße"
+        mail.set_content("a line\n.\nwith a dot alone")
+        with smtplib.SMTP("127.0.0.1", inbox.smtp_port) as client:
+            client.send_message(mail, "sentinel@localhost", ["oncall@localhost"])
+        assert [(r.channel, r.title) for r in inbox.received] == [("webhook", "firing high-latency a"), ("email", "[firing] Grüße")]
+
+
+def test_the_demonstrations_configuration_is_valid_with_its_addresses(tmp_path: Path) -> None:
+    write_config(tmp_path / "c.yaml", webhook_url="http://127.0.0.1:4711/x", smtp_port=2526)
+    config = load_config(tmp_path / "c.yaml").config
+    receivers = {receiver.name: receiver.config for receiver in config.alerting.receivers}
+    assert receivers["default-notifications"].url == "http://127.0.0.1:4711/x"  # type: ignore[attr-defined]
+    assert receivers["oncall-email"].smarthost == "127.0.0.1:2526"  # type: ignore[attr-defined]
