@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class JobSettings(BaseSettings):
-    """Addresses and switches of a job. A password comes from a file, never from a variable or a command line."""
+    """Addresses and switches of a job. Secrets never come from a command line."""
 
     model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore")
 
@@ -17,13 +17,14 @@ class JobSettings(BaseSettings):
     kafka_group: str = Field("sentinel", description="prefix of the consumer groups")
     jdbc_url: str = Field("jdbc:postgresql://127.0.0.1:5432/sentinel", description="Postgres, without credentials")
     jdbc_user: str = "sentinel"
-    jdbc_password_file: Path | None = None
+    jdbc_password: SecretStr = SecretStr("")
+    jdbc_password_file: Path | None = Field(None, description="read instead of jdbc_password, as Kubernetes mounts secrets")
     opensearch_url: str = "http://127.0.0.1:9200"
     telemetry_topics: str = Field("llm-telemetry;llm-metrics", description="input topics, separated by ';'")
     lateness_ms: int = Field(2_000, ge=0, description="how far out of order events of a partition may arrive")
     idle_ms: int = Field(5_000, ge=100, description="after this long without records a partition no longer holds event time back")
     hop_delivery: str = Field("exactly-once", pattern="^(exactly-once|at-least-once)$", description="guarantee of the topics between jobs")
 
-    @property
-    def jdbc_password(self) -> str:
-        return self.jdbc_password_file.read_text().strip() if self.jdbc_password_file else ""
+    def database_password(self) -> str:
+        """The password of `jdbc_user`."""
+        return self.jdbc_password_file.read_text().strip() if self.jdbc_password_file else self.jdbc_password.get_secret_value()

@@ -1,16 +1,25 @@
-"""From routed anomalies to alerts and notifications."""
+"""From anomalies to alerts and notifications."""
 
 from __future__ import annotations
 
 from pyflink.common import Types
 from pyflink.datastream import BroadcastStream, DataStream
+from pyflink.table import StreamTableEnvironment
 
-from operators import alerting
+from jobs.stages.environment import border
+from operators import alerting, routing
 
 
-def alerts(routed: DataStream, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
+def routed(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> DataStream:
+    """Rows (alert key, JSON) of table `anomaly_records`: one for each alert definition that an anomaly matches."""
+    anomalies = border(t_env, t_env.sql_query("SELECT JSON_VALUE(record, '$.tenant_id') || '|' || JSON_VALUE(record, '$.application_id'), record FROM anomaly_records"))
+    keyed = anomalies.key_by(lambda row: row[0], key_type=Types.STRING())
+    return keyed.connect(configuration).process(routing.Routing(snapshot), output_type=routing.OUTPUT_TYPE).name("routing").uid("routing")
+
+
+def alerts(routed_anomalies: DataStream, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
     """(alert rows, notification rows) of rows (alert key, anomaly JSON)."""
-    keyed = routed.key_by(lambda row: row[0], key_type=Types.STRING())
+    keyed = routed_anomalies.key_by(lambda row: row[0], key_type=Types.STRING())
     rows = keyed.connect(configuration).process(alerting.Alerting(snapshot), output_type=alerting.OUTPUT_TYPE)
     rows = rows.name("alert life cycle").uid("alerting")
     return rows, rows.get_side_output(alerting.NOTIFICATIONS)

@@ -17,11 +17,18 @@ def upserts(t_env: StreamTableEnvironment, settings: JobSettings, table: str, co
     t_env.execute_sql(f"""
         CREATE TEMPORARY TABLE {table} ({columns}, PRIMARY KEY ({", ".join(f"`{name}`" for name in key)}) NOT ENFORCED) WITH (
           'connector' = 'jdbc',
-          'url' = '{settings.jdbc_url}?stringtype=unspecified&ApplicationName=sentinel-{target}',
+          'url' = '{_url(settings, target)}',
           'table-name' = 'sentinel.{target}',
           'username' = '{settings.jdbc_user}',
-          'password' = '{settings.jdbc_password}',
+          'password' = '{settings.database_password()}',
           'sink.buffer-flush.max-rows' = '500',
           'sink.buffer-flush.interval' = '200 ms',
-          'sink.max-retries' = '3')
+          'sink.max-retries' = '10')
     """)
+
+
+def _url(settings: JobSettings, target: str) -> str:
+    # What the given address already sets stands: the driver refuses a parameter given twice.
+    joint = "&" if "?" in settings.jdbc_url else "?"
+    wanted = {"stringtype": "unspecified", "ApplicationName": f"sentinel-{target}"}
+    return settings.jdbc_url + joint + "&".join(f"{name}={value}" for name, value in wanted.items() if f"{name}=" not in settings.jdbc_url)

@@ -18,7 +18,14 @@ def bootstrap(endpoints: Endpoints, say: Say) -> None:
     created = ensure_topics(endpoints.kafka_bootstrap)
     say(f"{len(created)} topics created" if created else "topics are there")
     _step("services.storage.migrate", "upgrade", endpoints.postgres_dsn, "Postgres could not be migrated", "tables are current", say)
-    _step("services.storage.search_templates", "install", endpoints.opensearch_url, "OpenSearch refused the index templates", "templates are current", say)
+    _step(
+        "services.storage.search_templates",
+        "install",
+        endpoints.opensearch_url,
+        "OpenSearch refused the index templates",
+        "templates are current",
+        say,
+    )
 
 
 def _step(module: str, function: str, argument: str, failure: str, success: str, say: Say) -> None:

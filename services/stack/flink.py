@@ -15,6 +15,7 @@ from services.stack.service import Service, java_flags, log4j_flags
 
 class _FlinkProcess(Service):
     main_class: str
+    java_options_key: str
     stop_timeout_s = 8.0
 
     @property
@@ -51,6 +52,7 @@ class _FlinkProcess(Service):
             *self._memory_flags(config),
             *java_flags(self.context),
             *str(config["env.java.opts.all"]).split(),
+            *str(config.get(self.java_options_key, "")).split(),
             *log4j_flags(self.log_file),
             *("-cp", str(self.context.layout.cache / "flink-lib" / "*"), self.main_class, "--configDir", str(self._conf)),
         ]
@@ -63,12 +65,14 @@ class JobManager(_FlinkProcess):
     title = "Flink JobManager"
     port_name = "flink"
     main_class = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+    java_options_key = "env.java.opts.jobmanager"
 
     def _memory_flags(self, config: flink_conf.Config) -> list[str]:
         def size(part: str) -> str:
             return f"{flink_conf.megabytes(config, f'jobmanager.memory.{part}.size')}m"
 
-        return ["-Xms96m", f"-Xmx{size('heap')}", f"-XX:MaxDirectMemorySize={size('off-heap')}", f"-XX:MaxMetaspaceSize={size('jvm-metaspace')}"]
+        heap, direct, metaspace = size("heap"), size("off-heap"), size("jvm-metaspace")
+        return ["-Xms96m", f"-Xmx{heap}", f"-XX:MaxDirectMemorySize={direct}", f"-XX:MaxMetaspaceSize={metaspace}"]
 
     def healthy(self) -> bool:
         return "flink-version" in self.rest.overview()
@@ -80,6 +84,7 @@ class TaskManager(_FlinkProcess):
     name = "taskmanager"
     title = "Flink TaskManager"
     main_class = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+    java_options_key = "env.java.opts.taskmanager"
 
     def _memory_flags(self, config: flink_conf.Config) -> list[str]:
         def size(*parts: str) -> str:

@@ -1,5 +1,7 @@
 """The part of Flink's REST API that the stack uses."""
 
+# ruff: noqa: S310 - the URL is always the loopback address of our own JobManager
+
 from __future__ import annotations
 
 import json
@@ -126,8 +128,9 @@ def innermost(stacktrace: str) -> str:
 
 
 def _python_error(line: str) -> bool:
-    head = line.split(":", 1)[0]
-    return ":" in line and " " not in head and head.rsplit(".", 1)[-1].endswith(("Error", "Exception", "Interrupt")) and not head.startswith(("org.", "java.", "at"))
+    head, colon, _ = line.partition(":")
+    name = head.rsplit(".", 1)[-1]
+    return bool(colon) and " " not in head and name.endswith(("Error", "Exception", "Interrupt")) and not head.startswith(("org.", "java."))
 
 
 def _first_error(body: bytes) -> str:

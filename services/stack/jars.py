@@ -1,7 +1,7 @@
 """Jars of the embedded stack: a locked list, fetched once into a cache that every clone shares, linked into class-path folders.
 
-The cache is `$SENTINEL_CACHE` or `~/.cache/llm-sentinel/jars`, laid out like a Maven repository. The resolver's own checks are too weak (a cut
-download stays as a valid file, a wrong checksum is a log line), so every file is checked against the SHA-256 of `jars.lock` here.
+The cache is `$SENTINEL_CACHE` or `~/.cache/llm-sentinel/jars`, laid out like a Maven repository. The resolver's own checks are too weak (a
+cut download stays as a valid file, a wrong checksum is a log line), so every file is checked against the SHA-256 of `jars.lock` here.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def read_lock(path: Path = LOCK_FILE) -> dict[str, list[Jar]]:
             continue
         words = text.split()
         if section is None or len(words) != 2 or words[0].count(":") != 2 or len(words[1]) != 64:
-            raise StackError(f"{path.name} line {number} is '{text}', expected 'group:artifact:version sha256' below a [class path] header.")
+            expected = "'group:artifact:version sha256' below a [class path] header"
+            raise StackError(f"{path.name} line {number} is '{text}', expected {expected}.")
         section.append(Jar.parse(words[0], words[1]))
     return sets
 

@@ -31,6 +31,7 @@ class JobKeeper:
         self._running: Future[None] | None = None
         self._client: subprocess.Popen[bytes] | None = None
         self._attempts: dict[str, int] = {}
+        self.errors: dict[str, str] = {}
         self._next_look = 0.0
         self._stopped = False
 
@@ -48,9 +49,14 @@ class JobKeeper:
             return
         for name in [name for name, job in wanted.items() if job.job_id in known]:
             self._attempts.pop(name, None)
+            self.errors.pop(name, None)
         missing = [job.name for job in wanted.values() if job.job_id not in known and self._attempts.get(job.name, 0) < MAX_ATTEMPTS]
         if missing:
             self._running = self._pool.submit(self._resubmit, missing[0])
+
+    def forget(self) -> None:
+        """Called when the JobManager died: every job gets its full number of attempts again."""
+        self._attempts.clear()
 
     def stop(self) -> None:
         """Ends a submission that is under way."""
@@ -76,4 +82,5 @@ class JobKeeper:
         last = (output.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
         log.log(logging.INFO if self._client.returncode == 0 else logging.ERROR, "job %s: %s", name, last)
         if self._client.returncode != 0:
+            self.errors[name] = f"attempt {attempt} of {MAX_ATTEMPTS} failed: {last}"
             self._next_look = time.monotonic() + min(30.0, 3.0 * 2**attempt)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from services.stack.errors import StackError
 from services.stack.ports import HOST
-from services.stack.service import Service, java_flags, log4j_flags
+from services.stack.service import SHORT_LIVED, Service, java_flags, log4j_flags
 
 
 class Kafka(Service):
@@ -74,8 +74,17 @@ class Kafka(Service):
             self._format()
 
     def _format(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [self.context.java, "-Xmx128m", *java_flags(self.context), *log4j_flags(self.log_file), "-cp", self._class_path]
+        # Letters first: the tool takes an id that begins with a dash for an option.
+        cluster_id = "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+        command = [
+            self.context.java,
+            "-Xmx128m",
+            *SHORT_LIVED,
+            *java_flags(self.context),
+            *log4j_flags(self.log_file),
+            "-cp",
+            self._class_path,
+        ]
         command += ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", str(self._properties)]
         done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:
@@ -84,7 +93,7 @@ class Kafka(Service):
 
     def command(self) -> list[str]:
         return [
-            *(self.context.java, "-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=128m"),
+            *(self.context.java, "-XX:+UseSerialGC", "-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=128m"),
             *java_flags(self.context),
             *log4j_flags(self.log_file),
             *("-cp", self._class_path, "kafka.Kafka", str(self._properties)),

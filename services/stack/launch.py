@@ -91,7 +91,7 @@ def _wait_ready(layout: Layout, say: Say) -> State:
         for name, service in state.services.items():
             if service.status != told.get(name) and service.status in ("healthy", "restarting", "unhealthy"):
                 where = f" on {HOST}:{service.port}" if service.port else ""
-                moved = f" (documented port {state.moved[name]} is taken)" if _moved(state, service.port, name) else ""
+                moved = _moved(state, service.port)
                 say(f"{name} {service.status}{where}{moved}{f': {service.detail}' if service.detail else ''}")
                 told[name] = service.status
         if state.phase == "ready":
@@ -103,8 +103,9 @@ def _wait_ready(layout: Layout, say: Say) -> State:
         time.sleep(0.1)
 
 
-def _moved(state: State, port: int | None, name: str) -> bool:
-    return name in state.moved and port == state.ports.get(name)
+def _moved(state: State, port: int | None) -> str:
+    documented = [state.moved[name] for name, used in state.ports.items() if used == port and name in state.moved]
+    return f" (documented port {documented[0]} is taken)" if documented else ""
 
 
 def take_down(layout: Layout, say: Say, *, locked: bool = False) -> bool:

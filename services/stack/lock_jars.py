@@ -54,7 +54,10 @@ def main() -> None:
     """Writes the lock file and prints the number of jars and megabytes of each class path to stderr."""
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
-        sets = {name: sorted(SINGLE.get(name, []) + (resolve(cache, ROOTS[name]) if name in ROOTS else [])) for name in ("kafka", "opensearch", "flink")}
+        sets = {
+            name: sorted(SINGLE.get(name, []) + (resolve(cache, ROOTS[name]) if name in ROOTS else []))
+            for name in ("kafka", "opensearch", "flink")
+        }
         lines = ["# Made by `python -m services.stack.lock_jars`. Section = class path; line = coordinate and SHA-256."]
         with ThreadPoolExecutor(8) as pool:
             coordinates = sorted({coordinate for names in sets.values() for coordinate in names})

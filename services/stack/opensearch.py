@@ -41,7 +41,7 @@ class OpenSearch(Service):
     def command(self) -> list[str]:
         assert self.port is not None
         return [
-            *(self.context.java, "-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=128m"),
+            *(self.context.java, "-XX:+UseSerialGC", "-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=128m"),
             *java_flags(self.context),
             *("-cp", str(self.context.layout.cache / "opensearch" / "*"), "org.codelibs.opensearch.runner.OpenSearchRunner"),
             *("-basePath", str(self.context.layout.data / "opensearch"), "-clusterName", "sentinel", "-numOfNode", "1"),

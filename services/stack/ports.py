@@ -50,7 +50,8 @@ def choose(wish: PortWish, taken: set[int]) -> int:
     for port in range(wish.default, wish.last + 1):
         if port not in taken and is_free(port):
             return port
-    raise StackError(f"No free port for {wish.service} on {HOST}: all of {wish.default}-{wish.last} are taken; free one and run 'sentinel up' again.")
+    taken_range = f"{wish.default}-{wish.last}"
+    raise StackError(f"No free port for {wish.service} on {HOST}: all of {taken_range} are taken; free one and run 'sentinel up' again.")
 
 
 def choose_all(wishes: tuple[PortWish, ...] = WISHES) -> dict[str, int]:

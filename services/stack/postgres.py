@@ -66,7 +66,7 @@ class Postgres(Service):
             pwd.getpwnam("nobody")
         except KeyError:
             raise StackError(
-                "Postgres does not run as root, and neither a user namespace (unshare) nor the user 'nobody' is available; run as another user."
+                "Postgres does not run as root, and neither a user namespace (unshare) nor the user 'nobody' is there; run as another user."
             ) from None
         return "nobody"
 
@@ -98,7 +98,8 @@ class Postgres(Service):
                 for path in (Path(folder), password_file, self._data):
                     shutil.chown(path, self.user)
             command = [*self._prefix, str(binaries() / "initdb"), "-D", str(self._data), "-U", POSTGRES_USER]
-            command += ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-sync"]
+            command += ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C.UTF-8"]
+            command += ["--data-checksums", "--no-sync"]
             done = subprocess.run(command, env=self.environment(), user=self.user, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             shutil.rmtree(self._data, ignore_errors=True)

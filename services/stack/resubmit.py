@@ -22,7 +22,10 @@ def main() -> int:
     except StackError as error:
         print(error)
         return 1
-    print(f"runs as {submitted.job_id}" + (f" from {submitted.restored_from}" if submitted.restored_from else " without a checkpoint to start from"))
+    print(
+        f"runs as {submitted.job_id} "
+        + (f"from {submitted.restored_from}" if submitted.restored_from else "without state: it has no checkpoint")
+    )
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import pwd
 import signal
 import subprocess
@@ -95,6 +94,8 @@ class Runner(threading.Thread):
     def _start(self) -> None:
         service = self.service
         service.prepare()
+        if self._stopping.is_set():
+            return
         user = service.user
         output = service.output_file
         keep_one_old(output)
@@ -134,7 +135,8 @@ class Runner(threading.Thread):
                     self._set("unhealthy", detail="does not answer")
                     log.warning("%s does not answer", self.service.name)
                 elif not healthy and first and self.state.status == "starting" and now > deadline:
-                    self._set("failed", detail=f"{self.service.title} was not ready after {self.service.ready_timeout_s:.0f} s; {self._last_words()}.")
+                    limit = f"{self.service.ready_timeout_s:.0f} s"
+                    self._set("failed", detail=f"{self.service.title} was not ready after {limit}; {self._last_words()}.")
                     return None
                 next_probe = time.monotonic() + (PROBE_EVERY_S if self.state.status == "healthy" else 0.25)
             self._stopping.wait(0.1)
@@ -188,4 +190,4 @@ def last_line(path: Path) -> str:
 def keep_one_old(path: Path, limit_bytes: int = 20_000_000) -> None:
     """Moves a stdout file that grew above the limit to `<name>.1` before a start."""
     if path.exists() and path.stat().st_size > limit_bytes:
-        os.replace(path, path.with_name(f"{path.name}.1"))
+        path.replace(path.with_name(f"{path.name}.1"))

@@ -43,6 +43,8 @@ class State(BaseModel):
     moved: dict[str, int] = {}
     """Service → documented port, for services that had to take another one."""
     services: dict[str, ServiceState]
+    job_errors: dict[str, str] = {}
+    """Job name → why the supervisor's newest attempt to submit it again failed."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ def status(layout: Layout) -> dict[str, Any]:
         return {"running": False, "home": str(layout.home), "phase": "stopped", "services": [], "jobs": [], "memory_bytes": 0}
     services = [_service("supervisor", state.supervisor, "healthy", None, state.started, 0, state.message)]
     for name, service in state.services.items():
-        services.append(_service(name, service.process, service.status, service.port, service.healthy_since, service.restarts, service.detail))
+        services.append(
+            _service(name, service.process, service.status, service.port, service.healthy_since, service.restarts, service.detail)
+        )
     return {
         "running": True,
         "home": str(layout.home),
@@ -34,7 +36,9 @@ def status(layout: Layout) -> dict[str, Any]:
     }
 
 
-def _service(name: str, ref: ProcessRef | None, health: str, port: int | None, since: float | None, restarts: int, detail: str) -> dict[str, Any]:
+def _service(
+    name: str, ref: ProcessRef | None, health: str, port: int | None, since: float | None, restarts: int, detail: str
+) -> dict[str, Any]:
     alive = ref is not None and ref.alive()
     own_memory = 0
     if ref is not None and alive:
@@ -72,7 +76,7 @@ def job_list(layout: Layout, state: State) -> list[dict[str, Any]]:
     known = {row["job_id"] for row in rows}
     rows += [
         {"name": job.name, "job_id": job_id, "state": "MISSING", "wanted": True, "restarts": 0, "checkpoints": 0}
-        | {"last_checkpoint_ms": None, "last_checkpoint_path": None, "cause": "waits for its resubmission by the supervisor"}
+        | {"last_checkpoint_ms": None, "last_checkpoint_path": None, "cause": state.job_errors.get(job.name, "waits for its resubmission")}
         for job_id, job in wanted.items()
         if job_id not in known
     ]

@@ -16,7 +16,7 @@ from services.stack.java import java_home
 from services.stack.locks import file_lock
 from services.stack.paths import Layout
 from services.stack.ports import HOST
-from services.stack.service import Context, java_flags, log4j_flags
+from services.stack.service import SHORT_LIVED, Context, java_flags, log4j_flags
 from services.stack.state import require_state
 from services.stack.wanted import WantedJob, newest_checkpoint, want_job, wanted_jobs
 
@@ -47,7 +47,14 @@ def job_name(topology: str) -> str:
 
 
 def submit(
-    layout: Layout, name: str, module: str, args: Sequence[str] = (), *, restore: Path | None = None, fresh: bool = False, only_if_missing: bool = False
+    layout: Layout,
+    name: str,
+    module: str,
+    args: Sequence[str] = (),
+    *,
+    restore: Path | None = None,
+    fresh: bool = False,
+    only_if_missing: bool = False,
 ) -> Submitted:
     """Runs the topology's client process; returns once the JobManager has accepted the job.
 
@@ -80,9 +87,11 @@ def _run_client(context: Context, name: str, module: str, args: Sequence[str], s
     flink_conf.link_lib(context)
     flink_conf.write(config, folder)
     log_file = layout.logs / f"submit-{name}.log"
-    command = [context.java, "-Xmx512m", *java_flags(context), *str(config["env.java.opts.all"]).split()]
+    command = [context.java, "-Xmx512m", *SHORT_LIVED, *java_flags(context), *str(config["env.java.opts.all"]).split()]
     command += [*log4j_flags(layout.logs / "client.log"), "-cp", str(layout.cache / "flink-lib" / "*")]
-    command += ["org.apache.flink.client.cli.CliFrontend", "run", "-d", "-py", str(Path(__file__).with_name("run_topology.py")), module, *args]
+    # Flink puts the script's folder on the Python path, so it has one of its own: kafka.py beside this file would hide the package.
+    script = Path(__file__).parent / "topology_client" / "run_topology.py"
+    command += ["org.apache.flink.client.cli.CliFrontend", "run", "-d", "-py", str(script), module, *args]
     with log_file.open("w") as output:
         try:
             done = subprocess.run(
@@ -134,7 +143,9 @@ def wait_running(layout: Layout, name: str, say: Say, time_limit_s: float = 180.
         info = rest.job(job_id)
         if info.state in ENDED or info.restarts >= MAX_RESTARTS_WHILE_WAITING:
             cause = rest.root_cause(job_id) or "no failure was recorded"
-            raise StackError(f"Job {name} is {info.state} after {info.restarts} restarts: {cause} (log: {layout.logs / 'taskmanager.log'}).")
+            hint = f"; 'sentinel jobs submit {name} --fresh' starts it without state" if "savepoint state" in cause else ""
+            log_file = layout.logs / "taskmanager.log"
+            raise StackError(f"Job {name} is {info.state} after {info.restarts} restarts: {cause}{hint} (log: {log_file}).")
         running = info.state == "RUNNING" and rest.tasks_running(job_id)
         if running and info.checkpoints_completed:
             say(f"job {name}: running, first checkpoint completed")
@@ -152,7 +163,7 @@ def ensure_running(layout: Layout, topology: str, say: Say) -> None:
     """Submits a topology unless it runs, and waits until it really runs. Raises StackError with the root cause."""
     name = job_name(topology)
     known = wanted_jobs(layout).get(name)
-    say(f"job {name}: submitting")
+    say(f"job {name}: submitting, unless it runs already")
     submitted = submit(layout, name, known.module if known else module_of(topology), known.args if known else [], only_if_missing=True)
     if submitted.restored_from:
         say(f"job {name}: starts from {submitted.restored_from.name} of its last run")

@@ -1,7 +1,7 @@
 """The background process of a stack: starts and watches the services, keeps the wanted jobs running.
 
-Started by `sentinel up` as `python -m services.stack.supervisor HOME PORTS_JSON`; ended by SIGTERM. It talks to the command line through files
-only: it writes `run/state.json`, and reads `run/jobs.json` and `run/services.json`.
+Started by `sentinel up` as `python -m services.stack.supervisor HOME PORTS_JSON`; ended by SIGTERM. It talks to the command line through
+files only: it writes `run/state.json`, and reads `run/jobs.json` and `run/services.json`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from services.stack.dispatcher import Dispatcher
+from services.stack.own_processes import Dispatcher, Pulse
 from services.stack.errors import StackError
 from services.stack.flink import JobManager, TaskManager
 from services.stack.java import java_home
@@ -36,8 +36,8 @@ from services.stack.wanted import wanted_services
 log = logging.getLogger(__name__)
 
 CORE: tuple[type[Service], ...] = (Kafka, Postgres, OpenSearch, JobManager, TaskManager)
-OPTIONAL: tuple[type[Service], ...] = (Dispatcher,)
-STOP_ORDER = (("dispatcher",), ("jobmanager", "taskmanager"), ("kafka", "postgres", "opensearch"))
+OPTIONAL: tuple[type[Service], ...] = (Dispatcher, Pulse)
+STOP_ORDER = (("dispatcher", "pulse"), ("jobmanager", "taskmanager"), ("kafka", "postgres", "opensearch"))
 
 
 class Supervisor:
@@ -70,7 +70,8 @@ class Supervisor:
 
     def _add(self, kind: type[Service]) -> Runner:
         runner = Runner(kind(self._context), self._publish, self._on_death, self._runners)
-        self._runners[runner.service.name] = runner
+        with self._lock:
+            self._runners[runner.service.name] = runner
         return runner
 
     def _tick(self) -> None:
@@ -85,6 +86,8 @@ class Supervisor:
             self._follow_optional()
             flink = [self._runners["jobmanager"], self._runners["taskmanager"]]
             self._keeper.look(flink_healthy=all(runner.state.status == "healthy" for runner in flink))
+            if self._keeper.errors != self._state.job_errors:
+                self._publish()
 
     def _follow_optional(self) -> None:
         """Starts and stops the services that `run/services.json` names."""
@@ -95,7 +98,8 @@ class Supervisor:
                 self._add(kind).start()
             elif kind.name not in wanted and runner is not None:
                 runner.stop()
-                del self._runners[kind.name]
+                with self._lock:
+                    del self._runners[kind.name]
                 self._publish()
 
     def _on_death(self, name: str) -> None:
@@ -103,6 +107,7 @@ class Supervisor:
         log.error("%s died", name)
         if name == "jobmanager":
             self._runners["taskmanager"].kill()
+            self._keeper.forget()
 
     def _phase(self, phase: str, message: str = "") -> None:
         with self._lock:
@@ -113,6 +118,7 @@ class Supervisor:
     def _publish(self) -> None:
         with self._lock:
             self._state.services = {name: runner.state for name, runner in self._runners.items()}
+            self._state.job_errors = dict(self._keeper.errors)
             write_atomically(self._layout.state_file, self._state.model_dump_json(indent=1))
 
     def _shut_down(self) -> None:

@@ -62,7 +62,8 @@ def ensure_topics(bootstrap: str, names: Sequence[str] | None = None) -> list[st
     Idempotent and safe to run twice at once. Raises StackError when the broker does not answer or refuses a topic.
     """
     from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
 
     description = load_topics()
     wanted = {name: description.spec(name) for name in (names if names is not None else description.topics)}
@@ -73,10 +74,10 @@ def ensure_topics(bootstrap: str, names: Sequence[str] | None = None) -> list[st
         raise StackError(f"Kafka at {bootstrap} did not answer within 15 s: {error.args[0].str()}.") from error
     if not missing:
         return []
-    new = [
-        NewTopic(name, num_partitions=wanted[name].partitions, replication_factor=1, config={key: str(value) for key, value in wanted[name].config.items()})
-        for name in missing
-    ]
+    new = []
+    for name in missing:
+        options = {key: str(value) for key, value in wanted[name].config.items()}
+        new.append(NewTopic(name, num_partitions=wanted[name].partitions, replication_factor=1, config=options))
     for name, future in admin.create_topics(new).items():
         try:
             future.result(30)

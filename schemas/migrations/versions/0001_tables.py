@@ -111,6 +111,12 @@ CREATE TABLE sentinel.rollups_1m (
     latency_hist_9  bigint,
     latency_hist_10 bigint,
     latency_hist_11 bigint,
+    latency_hist_12 bigint,
+    latency_hist_13 bigint,
+    latency_hist_14 bigint,
+    latency_hist_15 bigint,
+    latency_hist_16 bigint,
+    latency_hist_17 bigint,
     PRIMARY KEY (tenant_id, application_id, model, window_start, part)
 );
 CREATE TABLE sentinel.ingest_counters (

@@ -22,14 +22,14 @@ DECLARE
     share double precision;
 BEGIN
     FOR i IN 0..35 LOOP
-        total := total + ((words[i / 3 + 1] >> (20 * (i % 3))) & 1048575);
+        total := total + ((words[i / 2 + 1] >> (31 * (i % 2))) & 2147483647);
     END LOOP;
     IF total = 0 THEN
         RETURN NULL;
     END IF;
     rank := greatest(quantile * total, 1);
     FOR i IN 0..35 LOOP
-        n := (words[i / 3 + 1] >> (20 * (i % 3))) & 1048575;
+        n := (words[i / 2 + 1] >> (31 * (i % 2))) & 2147483647;
         IF n > 0 AND passed + n >= rank THEN
             share := (rank - passed) / n;
             RETURN least(max_ms, CASE
@@ -44,7 +44,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.latency_quantile_ms IS
-    'Latency quantile in ms (0.95 = p95) from the 12 histogram words of a rollup, interpolated in the logarithm inside the '
+    'Latency quantile in ms (0.95 = p95) from the 18 histogram words of a rollup, interpolated in the logarithm inside the '
     'bucket (at most 45 % wide), never above max_ms. Words of several rows may be added first. NULL without a latency.';
 """
 
@@ -165,7 +165,7 @@ VIEWS = {
                       max(cost_max_nano) AS cost_max_nano, coalesce(sum(events) FILTER (WHERE part = 'late'), 0)::bigint AS late_events,
                       ARRAY[{words}] AS words
                FROM sentinel.rollups_1m GROUP BY tenant_id, application_id, model, window_start
-           ) minutes""".replace("{words}", ", ".join(f"coalesce(sum(latency_hist_{i}), 0)::bigint" for i in range(12))),
+           ) minutes""".replace("{words}", ", ".join(f"coalesce(sum(latency_hist_{i}), 0)::bigint" for i in range(18))),
         {
             "tenant_id": "Tenant",
             "application_id": "Application",

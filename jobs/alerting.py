@@ -1,0 +1,32 @@
+"""llm-anomalies ─► which alerts ─► alert life cycle ─► llm-alerts, notify-<receiver>, Postgres"""
+
+from __future__ import annotations
+
+from jobs.stages import alerting, outputs, sources
+from jobs.stages.configuration import configuration
+from jobs.stages.environment import create_environment
+from sentinel.settings import JobSettings
+from udfs.config_watch import read_snapshot
+
+JOB = "alerting"
+
+
+def main() -> None:
+    settings = JobSettings()
+    snapshot = read_snapshot(settings.kafka_bootstrap)
+    environment, t_env = create_environment(JOB)
+    statements = t_env.create_statement_set()
+
+    sources.records(t_env, settings, JOB, "anomaly_records", "llm-anomalies")
+    config = configuration(t_env, settings, JOB)
+
+    routed = alerting.routed(t_env, config, snapshot)
+    alerts, notifications = alerting.alerts(routed, config, snapshot)
+    outputs.alerts(t_env, settings, alerts, notifications, statements)
+
+    statements.attach_as_datastream()
+    environment.execute(JOB)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""llm-events ─► inspect ─┬─ findings of per-event rules ─┐
+                         └─ panes ─► detectors ──────────┴─► correlation ─► llm-anomalies (exactly once), Postgres
+"""
+
+from __future__ import annotations
+
+from jobs.stages import detection, outputs, panes, sources
+from jobs.stages.configuration import configuration
+from jobs.stages.environment import create_environment
+from jobs.stages.inspection import inspected
+from sentinel.settings import JobSettings
+from udfs.config_watch import read_snapshot
+
+JOB = "detection"
+
+
+def main() -> None:
+    settings = JobSettings()
+    snapshot = read_snapshot(settings.kafka_bootstrap)
+    environment, t_env = create_environment(JOB)
+    statements = t_env.create_statement_set()
+
+    sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
+    sources.pulse(t_env, settings, JOB)
+    config = configuration(t_env, settings, JOB)
+
+    rows = inspected(t_env, settings, snapshot)
+    panes.panes(t_env, rows)
+    detection.event_findings(t_env)
+    detection.pane_findings(t_env, panes.pane_batches(t_env, rows), config, snapshot)
+    anomalies, _ = detection.correlated(t_env, config, snapshot)
+    outputs.anomalies(t_env, settings, anomalies, statements, hop=True)
+
+    statements.attach_as_datastream()
+    environment.execute(JOB)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""llm-events ─► panes ─► minutes ─► Postgres, llm-rollups; what came in is counted by tenant."""
+
+from __future__ import annotations
+
+from jobs.stages import panes, rollups, sources
+from jobs.stages.environment import create_environment
+from jobs.stages.inspection import inspected
+from sentinel.settings import JobSettings
+from udfs.config_watch import read_snapshot
+
+JOB = "rollup"
+
+
+def main() -> None:
+    settings = JobSettings()
+    environment, t_env = create_environment(JOB)
+    statements = t_env.create_statement_set()
+
+    sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
+    sources.pulse(t_env, settings, JOB)
+    panes.panes(t_env, inspected(t_env, settings, read_snapshot(settings.kafka_bootstrap)))
+    rollups.rollups(t_env, settings, statements)
+    rollups.counters(t_env, settings, statements, refusals=False)
+
+    statements.attach_as_datastream()
+    environment.execute(JOB)
+
+
+if __name__ == "__main__":
+    main()

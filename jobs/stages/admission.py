@@ -1,0 +1,24 @@
+"""Raw telemetry through the door: valid events on, refusals aside."""
+
+from __future__ import annotations
+
+from pyflink.table import StatementSet, StreamTableEnvironment
+
+from jobs.stages import kafka_sinks
+from jobs.stages.environment import border, view_of
+from sentinel.settings import JobSettings
+from udfs.admit_events import RESULT_TYPE, admit_events
+
+
+def admitted(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet) -> None:
+    """Valid events of table `telemetry` into `llm-events`, with their event time; view `refusals` for the others."""
+    t_env.create_temporary_system_function("admit_events", admit_events())
+    columns = ", ".join(f"r.`{field.name}` AS `{field.name}`" for field in RESULT_TYPE.fields)
+    table = t_env.sql_query(f"""
+        SELECT {columns}, CAST(record_time AS TIMESTAMP_LTZ(3)) AS event_time
+        FROM (SELECT admit_events(`value`, `topic`, `partition`, `offset`, CAST(record_time AS TIMESTAMP_LTZ(3))) AS r, record_time FROM telemetry)
+    """)
+    view_of(t_env, "admitted", border(t_env, table))
+    t_env.execute_sql("CREATE TEMPORARY VIEW refusals AS SELECT dlq FROM admitted WHERE dlq IS NOT NULL")
+    kafka_sinks.timed_records(t_env, settings, "event_records", "llm-events", "events")
+    statements.add_insert_sql("INSERT INTO event_records SELECT `key`, `event`, event_time FROM admitted WHERE `event` IS NOT NULL")

@@ -1,0 +1,76 @@
+"""`python -m services.pulse [--bootstrap HOST:PORT]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from services.cli.connection import NoAddressError, kafka_bootstrap
+from services.pulse.clock import PulseClock
+
+TELEMETRY_TOPICS = ("llm-telemetry", "llm-metrics", "llm-events")
+PULSE_TOPIC = "sentinel-pulse"
+_INTERVAL_S = 1.0
+_RETRY_S = 2.0
+_TIMEOUT_S = 10.0
+
+
+def main() -> int:
+    """Runs until SIGTERM or SIGINT; exit code 1 with one sentence when it does not know where Kafka is."""
+    parser = argparse.ArgumentParser(prog="python -m services.pulse", description="Keep event time moving while no telemetry arrives.")
+    parser.add_argument("--bootstrap", help="Kafka; default: SENTINEL_KAFKA_BOOTSTRAP, else the embedded stack")
+    try:
+        bootstrap = kafka_bootstrap(parser.parse_args().bootstrap)
+    except NoAddressError as error:
+        print(error, file=sys.stderr)
+        return 1
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    clock = PulseClock()
+    while not stop.is_set():
+        try:
+            _run(bootstrap, clock, stop)
+        except KafkaException as error:
+            _log("kafka not reachable, trying again", error=str(error))
+            stop.wait(_RETRY_S)
+    return 0
+
+
+def _run(bootstrap: str, clock: PulseClock, stop: threading.Event) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    pulsing = False
+    while not stop.wait(_INTERVAL_S):
+        known = admin.list_topics(timeout=_TIMEOUT_S).topics
+        partitions = [TopicPartition(topic, number) for topic in TELEMETRY_TOPICS if topic in known for number in known[topic].partitions]
+        ends = {place: found.offset for place, found in _offsets(admin, partitions, OffsetSpec.latest()).items()}
+        newest_ms = max((found.timestamp for found in _offsets(admin, partitions, OffsetSpec.max_timestamp()).values()), default=-1)
+        due_ms = clock.observe(ends, newest_ms if newest_ms >= 0 else None, time.time())
+        if due_ms is not None:
+            producer.produce(PULSE_TOPIC, value=b"", timestamp=due_ms)
+            producer.flush(_TIMEOUT_S)
+        if pulsing != (due_ms is not None):
+            pulsing = due_ms is not None
+            _log("telemetry is quiet, pulses carry event time" if pulsing else "telemetry is back")
+
+
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], which: OffsetSpec) -> dict[object, Any]:
+    futures = admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=_TIMEOUT_S)
+    return {(partition.topic, partition.partition): future.result() for partition, future in futures.items()}
+
+
+def _log(message: str, **fields: str) -> None:
+    print(json.dumps({"service": "pulse", "msg": message, **fields}), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

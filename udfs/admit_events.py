@@ -1,0 +1,67 @@
+"""The door of the split topology: raw records in, valid events for `llm-events` or refusals out, in one vectorised hop."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from pyflink.table import DataTypes
+from pyflink.table.types import DataType
+from pyflink.table.udf import ScalarFunction, udf
+
+from sentinel.events.decode import decode_batch
+from sentinel.events.model import Event
+from sentinel.events.rejects import dlq_record
+from sentinel.identity import record_event_id
+
+RESULT_TYPE: DataType = DataTypes.ROW(
+    [
+        DataTypes.FIELD("key", DataTypes.STRING()),
+        DataTypes.FIELD("event", DataTypes.STRING()),
+        DataTypes.FIELD("dlq", DataTypes.STRING()),
+    ]
+)
+"""key: tenant|application, which keeps an application on one partition. Exactly one of event and dlq is set."""
+
+
+class AdmitEvents(ScalarFunction):  # type: ignore[misc]
+    """Vectorised: (value, topic, partition, offset, record time) -> ROW of `RESULT_TYPE`."""
+
+    def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
+        now_ms = time.time_ns() // 1_000_000
+        values = value.tolist()
+        times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
+        out: dict[str, list[str | None]] = {field.name: [None] * len(values) for field in RESULT_TYPE.fields}
+        decoded = decode_batch(values, times_ms.tolist())
+        for row, event in zip(decoded.rows, decoded.events, strict=True):
+            place = (topic.iat[row], int(partition.iat[row]), int(offset.iat[row])) if event.event_id is None else None
+            out["key"][row] = f"{event.tenant_id}|{event.application_id}"
+            out["event"][row] = _complete(values[row], event, place)
+        for row, reject in decoded.rejects:
+            out["dlq"][row] = dlq_record(
+                values[row] or b"",
+                reject,
+                topic=topic.iat[row],
+                partition=int(partition.iat[row]),
+                offset=int(offset.iat[row]),
+                record_ms=int(times_ms[row]),
+                failed_ms=now_ms,
+            )
+        return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in out.items()})
+
+
+def _complete(value: bytes, event: Event, place: tuple[str, int, int] | None) -> str:
+    """The event's own text, which keeps what producers added; only an event without an id gets one, from its place in Kafka."""
+    if place is None:
+        return value.decode()
+    document: dict[str, Any] = msgspec.json.decode(value)
+    document["event_id"] = record_event_id(*place)
+    return msgspec.json.encode(document).decode()
+
+
+def admit_events() -> Any:
+    """The function to register: `admit_events(value, topic, partition, offset, record_time)`."""
+    return udf(AdmitEvents(), result_type=RESULT_TYPE, func_type="pandas", name="admit_events")
