@@ -96,7 +96,6 @@ class PatternParams(ConfigModel):
 
     patterns: Annotated[list[Pattern], BeforeValidator(_named_patterns)] = Field(min_length=1, max_length=500)
     fields: list[Literal["prompt", "response", "message"]] = Field(default=["prompt"], min_length=1)
-    minimum: PositiveInt = Field(default=1, description="Patterns that must match")
 
     @field_validator("patterns")
     @classmethod

@@ -38,7 +38,8 @@ DETECTOR = "detection: {{detectors: {{items: [{{id: a, type: {0}, strategy: {1},
             "pager",
         ),
         (
-            "alerts: [{alert_id: a, name: A, conditions: {trigger: anomaly}, actions: [{type: notification, config: {receivers: [oncall-mail]}}]}]",
+            "alerts: [{alert_id: a, name: A, conditions: {trigger: anomaly}, "
+            "actions: [{type: notification, config: {receivers: [oncall-mail]}}]}]",
             "alerts[0].actions[0].config.receivers[0]",
             "oncall-email",
         ),

@@ -133,7 +133,8 @@ def test_foreign_records_are_refused(record: bytes) -> None:
 
 
 def test_workers_do_not_load_pydantic() -> None:
-    code = "import sys; from sentinel.config.runtime import RuntimeConfig as R; R.from_record(sys.stdin.read()); print('pydantic' in sys.modules)"
+    code = "import sys; from sentinel.config.runtime import RuntimeConfig as R;"
+    code += " R.from_record(sys.stdin.read()); print('pydantic' in sys.modules)"
     record = json.dumps({"version": 1, "config": default_config().config.to_snapshot()})
     done = subprocess.run([sys.executable, "-c", code], input=record, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -107,8 +107,9 @@ def test_examples_are_accepted(name: str) -> None:
 def test_schema_and_model_judge_alike(name: str) -> None:
     """Every place of every record is removed, and replaced by values of every kind: both say the same each time."""
     accepted = refused = 0
-    for record in _records(name):
-        for path in _paths(record):
+    for number, record in enumerate(_records(name)):
+        # The further records differ in their payload alone.
+        for path in [path for path in _paths(record) if number == 0 or path[0] == "data"]:
             for value in [..., *VALUES]:
                 changed: Any = deepcopy(record)
                 parent: Any = changed
