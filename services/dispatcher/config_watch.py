@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from services.dispatcher.events import log_event, plain
+from services.dispatcher.events import Sparingly, log_event
 
 TOPIC = "sentinel-config"
 KEY = b"global"
@@ -21,12 +21,14 @@ class ConfigWatch:
 
     def __init__(self, bootstrap: str, *, quiet: bool = False) -> None:
         self._log = (lambda event, **fields: None) if quiet else log_event
+        self._trouble = (lambda error: None) if quiet else Sparingly("config_topic")
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
                 "group.id": "sentinel-dispatcher-config",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
+                "reconnect.backoff.max.ms": 1_000,
                 "isolation.level": "read_committed",
                 "log_level": 0,
                 "error_cb": lambda error: None,
@@ -69,7 +71,7 @@ class ConfigWatch:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._at_end.set()
             else:
-                self._log("config_topic", error=plain(str(error)))
+                self._trouble(error)
                 time.sleep(0.5)
             return
         value = message.value()

@@ -52,6 +52,7 @@ class DeadLetterWriter:
                 "message.timeout.ms": 0,
                 "message.max.bytes": 12_000_000,
                 "linger.ms": 0,
+                "reconnect.backoff.max.ms": 1_000,
                 "log_level": 0,
                 "error_cb": lambda error: None,
             }

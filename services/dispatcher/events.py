@@ -22,3 +22,24 @@ def plain(text: str, limit: int = 500) -> str:
     """Text fit for a log line, a ledger row or a mail header: control characters become spaces, cut at `limit` characters."""
     cleaned = "".join(character if character.isprintable() else " " for character in text)
     return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
+
+
+class Sparingly:
+    """Writes an event at most once in `interval_s`, with how many were left out since.
+
+    A Kafka client that reconnects 20 times a second says so 20 times a second.
+    """
+
+    def __init__(self, event: str, interval_s: float = 10.0) -> None:
+        self._event = event
+        self._interval_s = interval_s
+        self._last = -interval_s
+        self._left_out = 0
+
+    def __call__(self, error: object) -> None:
+        now = time.monotonic()
+        if now - self._last < self._interval_s:
+            self._left_out += 1
+            return
+        log_event(self._event, error=plain(str(error)), left_out=self._left_out)
+        self._last, self._left_out = now, 0

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from services.dispatcher.dead_letters import REPLAY_HEADER
 from services.dispatcher.delivery import Record
-from services.dispatcher.events import log_event, plain
+from services.dispatcher.events import Sparingly, log_event, plain
 from services.dispatcher.worker import Deliver, Worker
 
 GROUP = "sentinel-dispatcher"
@@ -50,9 +50,12 @@ def consumer(bootstrap: str) -> KafkaConsumer:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "topic.metadata.refresh.interval.ms": 5_000,
-            "session.timeout.ms": 15_000,
+            # A dispatcher that died or a broker that came back is noticed soon: an alert waits for it.
+            "session.timeout.ms": 6_000,
+            "heartbeat.interval.ms": 2_000,
+            "reconnect.backoff.max.ms": 1_000,
             "log_level": 0,
-            "error_cb": lambda error: log_event("kafka", error=plain(error.str())),
+            "error_cb": Sparingly("kafka"),
         }
     )
 
@@ -77,6 +80,7 @@ class DispatcherLoop:
         self._committed: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
         self._gathered: list[Record] = []
+        self._trouble = Sparingly("kafka")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka")
 
     async def run(self) -> None:
@@ -121,7 +125,7 @@ class DispatcherLoop:
             elif error.fatal():
                 raise KafkaException(error)
             elif error.code() != KafkaError._PARTITION_EOF:
-                log_event("kafka", error=plain(error.str()))
+                self._trouble(error)
             message = self._source.poll(0) if len(self._gathered) < _BATCH else None
         return self._gathered
 
