@@ -18,7 +18,6 @@ def up(
     Jobs that ran when the stack was last stopped come back from their newest checkpoint.
     """
     from services.stack.bootstrap import bootstrap
-    from services.stack.dispatcher import available
     from services.stack.launch import bring_up
     from services.stack.paths import Layout, default_home
     from services.stack.state import endpoints_of
@@ -29,12 +28,15 @@ def up(
     state = bring_up(layout, progress.say, progress.jars)
     endpoints = endpoints_of(layout, state.ports)
     bootstrap(endpoints, progress.say)
-    want_service(layout, "dispatcher", dispatcher and available())
+    want_service(layout, "dispatcher", dispatcher)
+    want_service(layout, "pulse", True)
     asked = [name.strip() for name in jobs.split(",") if name.strip()]
     earlier = [job.name for job in wanted_jobs(layout).values() if job.name not in map(job_name, asked)]
     for topology in [*asked, *earlier]:
         ensure_running(layout, topology, progress.say)
-    progress.say(f"ready; Flink at {endpoints.flink_rest_url}, Kafka at {endpoints.kafka_bootstrap}, OpenSearch at {endpoints.opensearch_url}")
+    progress.say(
+        f"ready; Flink at {endpoints.flink_rest_url}, Kafka at {endpoints.kafka_bootstrap}, OpenSearch at {endpoints.opensearch_url}"
+    )
 
 
 def register(app: typer.Typer) -> None:
