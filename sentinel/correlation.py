@@ -1,10 +1,10 @@
 """Folding of repeats and correlation of the anomalies of one tenant and application.
 
-*Folding.* The first record of an anomaly id goes out at once; further occurrences of the id are folded into it (count, last_seen, worst score
-with its figures) and go out as updates, at most one a second and id. An occurrence that comes twice (a replay) counts once.
+*Folding.* The first record of an anomaly id goes out at once; further occurrences of the id are folded into it (count, last_seen, worst
+score with its figures) and go out as updates, at most one a second and id. An occurrence that comes twice (a replay) counts once.
 
-*Correlation.* Anomalies are related when their first_seen lie at most `correlation.window` apart. With more than `max_related` candidates two
-anomalies are related when each is among the other's nearest: related is symmetric. Whatever changes is sent again as an update,
+*Correlation.* Anomalies are related when their first_seen lie at most `correlation.window` apart. With more than `max_related` candidates
+two anomalies are related when each is among the other's nearest: related is symmetric. Whatever changes is sent again as an update,
 so that the last record of every id says the same, in whichever order ids came.
 
 *Root* is the earliest of an anomaly and its related ones (ties: higher score, then smaller id); the group is named after the root.
@@ -12,7 +12,8 @@ so that the last record of every id says the same, in whichever order ids came.
 *Final score* = 1 - (1 - score) * 0.85**k with k the number of other detectors (at most 5) among the related anomalies: independent
 detectors that agree make each of them more credible. From `AGREEING` other detectors on, the severity rises by one level.
 
-Time: anomalies expire by event time (the newest first_seen seen); the clock that callers pass only paces updates.
+*Time.* Anomalies expire by event time, once the newest first_seen is two windows (and a slack) ahead: until then they may be named by
+neighbours that change. The clock that callers pass only paces updates.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Record(msgspec.Struct, array_like=True):
     severity: str
     occurrences: dict[int, None]
     sent_ms: int = 0
+    sent_mark: int = 0
     dirty: bool = False
 
 
@@ -81,34 +83,35 @@ class Correlator:
         self._enabled = config.correlation.enabled
         self._window_ms = round(config.correlation.window_s * 1000)
         self._max_related = config.correlation.max_related
-        self._keep_ms = max(self._window_ms, round(config.dedup.window_s * 1000)) + SLACK_MS
+        self._keep_ms = self._window_ms + max(self._window_ms, round(config.dedup.window_s * 1000)) + SLACK_MS
 
     def __len__(self) -> int:
         return len(self._records)
 
     def on_anomaly(self, anomaly: Anomaly, now_ms: int) -> list[Anomaly]:
-        """Take one occurrence; the record to send at once, if its id is new."""
+        """Take one occurrence; what is to be sent at once: its record, if the id is new (and, after a long pause, pending updates)."""
         self._idle_ms = now_ms + 3 * self._keep_ms
         known = self._records.get(anomaly.anomaly_id)
         if known is not None:
             self._fold(known, anomaly)
             return []
         seen_ms = from_rfc3339(anomaly.first_seen or anomaly.timestamp)
+        updates: list[Anomaly] = []
         if seen_ms > self._newest_ms:
             self._newest_ms = seen_ms
-            self._expire()
+            updates = self._expire(now_ms)
         record = self._record(anomaly, seen_ms)
         self._records[anomaly.anomaly_id] = record
         while len(self._records) > MAX_RECORDS:
             del self._records[min(self._records, key=lambda name: (self._records[name].first_ms, name))]
         if anomaly.anomaly_id not in self._records:
-            return [self._finished(record, self._related(record), update=False)]
+            return [*updates, self._finished(record, self._related(record), update=False)]
         sent = self._finished(record, self._related(record), update=False)
-        record.sent_ms = now_ms
+        record.sent_ms, record.sent_mark = now_ms, _digest(sent)
         for other in self._records.values():
             if other is not record and abs(other.first_ms - record.first_ms) <= self._window_ms:
                 other.dirty = True
-        return [sent]
+        return [*updates, sent]
 
     def next_timer(self) -> int | None:
         """When `on_timer` is wanted next, on the caller's clock; None when nothing is kept."""
@@ -119,15 +122,7 @@ class Correlator:
 
     def on_timer(self, now_ms: int) -> list[Anomaly]:
         """The updates that are due, ordered by first_seen and id."""
-        updates: list[Anomaly] = []
-        due = [record for record in self._records.values() if record.dirty and record.sent_ms + FLUSH_MS <= now_ms]
-        for record in sorted(due, key=_order):
-            before = record.anomaly
-            update = self._finished(record, self._related(record), update=True)
-            record.dirty = False
-            if _content(update) != _content(before):
-                record.sent_ms = now_ms
-                updates.append(update)
+        updates = self._flush([r for r in self._records.values() if r.dirty and r.sent_ms + FLUSH_MS <= now_ms], now_ms)
         if self._records and now_ms >= self._idle_ms:
             # A timer that fires late speaks of a stopped job, not of a quiet key: what was in flight may still come.
             late = now_ms - self._idle_ms > SLACK_MS
@@ -138,6 +133,18 @@ class Correlator:
         return updates
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
+
+    def _flush(self, due: list[Record], now_ms: int) -> list[Anomaly]:
+        updates: list[Anomaly] = []
+        for record in sorted(due, key=_order):
+            # What counts as changed is measured against what was sent last, not against what was folded since.
+            update = self._finished(record, self._related(record), update=True)
+            record.dirty = False
+            mark = _digest(update)
+            if mark != record.sent_mark:
+                record.sent_ms, record.sent_mark = now_ms, mark
+                updates.append(update)
+        return updates
 
     def _record(self, anomaly: Anomaly, first_ms: int) -> Record:
         last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
@@ -227,15 +234,17 @@ class Correlator:
         )
         return record.anomaly
 
-    def _expire(self) -> None:
+    def _expire(self, now_ms: int) -> list[Anomaly]:
+        """Forget what no neighbour can change any more; neighbours with a pending update get it while they are complete."""
         oldest_ms = self._newest_ms - self._keep_ms
-        gone = [
-            name
-            for name, record in self._records.items()
-            if record.first_ms < oldest_ms and record.last_ms < oldest_ms and not record.dirty
-        ]
+        gone = {name: r for name, r in self._records.items() if r.first_ms < oldest_ms and r.last_ms < oldest_ms}
+        if not gone:
+            return []
+        reach_ms = max(record.first_ms for record in gone.values()) + self._window_ms
+        updates = self._flush([record for record in self._records.values() if record.dirty and record.first_ms <= reach_ms], now_ms)
         for name in gone:
             del self._records[name]
+        return updates
 
     # -- state ----------------------------------------------------------------------------------------------------------------
 
@@ -265,5 +274,6 @@ def _occurrence(anomaly: Anomaly) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=6).digest())
 
 
-def _content(anomaly: Anomaly) -> Anomaly:
-    return msgspec.structs.replace(anomaly, update=False)
+def _digest(anomaly: Anomaly) -> int:
+    """48 bits of what a record says, apart from whether it is an update."""
+    return int.from_bytes(blake2b(msgspec.structs.replace(anomaly, update=False).to_json(), digest_size=6).digest())

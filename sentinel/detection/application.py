@@ -120,14 +120,16 @@ class ApplicationState:
             self._find_timed()
         self.last_ms = max(self.last_ms, start_ms)
 
+    def open_model(self, model: str) -> list[Slot]:
+        """Begin a key for a model."""
+        slots = self.models[model] = self._slots("model", model)
+        return slots
+
     def _on_second(self, panes: list[Pane], found: list[Found]) -> None:
         if len(panes) > 1:
             panes.sort(key=lambda pane: pane.model)
         for pane in panes:
-            slots = self.models.get(pane.model)
-            if slots is None:
-                slots = self.models[pane.model] = self._slots("model", pane.model)
-            for slot in slots:
+            for slot in self.models.get(pane.model) or self.open_model(pane.model):
                 self._run(slot, pane.model, pane, found)
         if self.application:
             whole = panes[0] if len(panes) == 1 else merge_panes(panes)

@@ -38,11 +38,12 @@ class Detection(msgspec.Struct, kw_only=True):
 def tail_score(sigma: float) -> float:
     """Score 0..1 from the one-sided normal tail probability p of `sigma`: 1 - p**(1/8).
 
-    The eighth root spreads the useful range: 3 sigma 0.56, 5 sigma 0.85, 6 sigma 0.92, 8 sigma 0.99; not a number: 0.
+    The eighth root spreads the useful range: 3 sigma 0.56, 5 sigma 0.85, 6 sigma 0.93, 8 sigma 0.99; not a number: 0.
     """
     if not sigma > 0.0:
         return 0.0
-    return round(1.0 - (0.5 * math.erfc(sigma / math.sqrt(2.0))) ** 0.125, 4)
+    tail: float = (0.5 * math.erfc(sigma / math.sqrt(2.0))) ** 0.125
+    return round(1.0 - tail, 4)
 
 
 def severity_of(score: float) -> str:

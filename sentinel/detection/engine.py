@@ -1,7 +1,7 @@
 """The pane detectors of one shard: routing, event time, state, bounds.
 
-Where a baseline is kept: means of single calls (latency, tokens, cost per request) per tenant, application and model, since models differ; error
-share, rates and silence per tenant and application, since they need all calls; the peer comparison per tenant and application.
+Where a baseline is kept: means of single calls (latency, tokens, cost per request) per tenant, application and model, since models
+differ; error share, rates and silence per tenant and application, since they need all calls; the peer comparison likewise.
 A detector's `level` parameter decides otherwise. All keys of one tenant and application must be in the same shard.
 
 Results are a function of each application's panes alone: panes wait until event time has passed them, so neither the interleaving of
@@ -80,9 +80,12 @@ class ShardEngine:
                 continue
             touched[key] = application
             if isinstance(pane, Pane):
-                if pane.model not in application.models and self._keys + 1 > self.max_keys:
-                    self.keys_refused += 1
-                    continue
+                if pane.model not in application.models:
+                    if self._keys + 1 > self.max_keys:
+                        self.keys_refused += 1
+                        continue
+                    application.open_model(pane.model)
+                    self._keys += 1
                 application.waiting.setdefault(pane.start_ms, []).append(pane)
             else:
                 application.user_waiting[pane.start_ms] = pane

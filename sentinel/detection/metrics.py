@@ -30,11 +30,11 @@ class Model(StrEnum):
 class Sample(NamedTuple):
     """One pane's (or window's) contribution to a metric; samples of a window add up field by field.
 
-    `count` calls with a value; `log_sum`, `log_sumsq` in thousandths of a nat (LOG_MEAN only); `total` the raw sum in the metric's
+    `calls` with a value; `log_sum`, `log_sumsq` in thousandths of a nat (LOG_MEAN only); `total` the raw sum in the metric's
     integer unit (microseconds, tokens, nano-USD, errors, events); `peak` and `event`: the largest single value and whose it was.
     """
 
-    count: int
+    calls: int
     log_sum: int
     log_sumsq: int
     total: int
@@ -118,16 +118,16 @@ class Value(NamedTuple):
     """
 
     mean: float
-    count: int
+    calls: int
     variance: float
 
 
 def value(name: str, panes: Iterable[Pane]) -> Value:
-    """The metric over a run of panes of one key, in display units (ms, tokens, USD, ratio, per second). Empty: mean NaN, count 0."""
+    """The metric over a run of panes of one key, in display units (ms, tokens, USD, ratio, per second). Empty: mean NaN, calls 0."""
     spec = metric_spec(name)
     run = list(panes)
     samples = [spec.extract(pane) for pane in run]
-    count = sum(sample.count for sample in samples)
+    count = sum(sample.calls for sample in samples)
     total = sum(sample.total for sample in samples)
     if spec.model is Model.RATE and run:
         seconds = (max(pane.end_ms for pane in run) - min(pane.start_ms for pane in run)) / 1000.0
@@ -168,7 +168,8 @@ def quantile_ms(histogram: list[int], share: float) -> float:
             lower = histogram_upper_ms(bucket - 1) if bucket else 0.0
             if bucket == len(histogram) - 1 or not lower:
                 return lower or histogram_upper_ms(0)
-            return lower * HISTOGRAM_GROWTH ** max(0.0, (rank - seen) / inside)
+            inner: float = HISTOGRAM_GROWTH ** max(0.0, (rank - seen) / inside)
+            return lower * inner
         seen += inside
     return histogram_upper_ms(len(histogram) - 2)
 

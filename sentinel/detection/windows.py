@@ -25,7 +25,7 @@ class SlidingWindow:
     def push(self, start_ms: int, end_ms: int, sample: Sample) -> None:
         slots = self.slots
         slots.append((start_ms, sample))
-        self.count += sample.count
+        self.count += sample.calls
         self.log_sum += sample.log_sum
         self.log_sumsq += sample.log_sumsq
         self.total += sample.total
@@ -33,7 +33,7 @@ class SlidingWindow:
         oldest = end_ms - self.length_ms
         while slots[0][0] < oldest:
             gone = slots.popleft()[1]
-            self.count -= gone.count
+            self.count -= gone.calls
             self.log_sum -= gone.log_sum
             self.log_sumsq -= gone.log_sumsq
             self.total -= gone.total
@@ -41,11 +41,12 @@ class SlidingWindow:
     @property
     def start_ms(self) -> int:
         """Start of the window: of its first pane, or the whole length back."""
-        return max(self.slots[0][0] if self.slots else 0, self.end_ms - self.length_ms)
+        first: int = self.slots[0][0] if self.slots else 0
+        return max(first, self.end_ms - self.length_ms)
 
     def samples(self) -> list[str]:
         """Event ids behind the largest values, largest first; without values the first events."""
-        ranked = sorted((sample for _, sample in self.slots if sample.event and sample.count), key=lambda s: (-s.peak, s.event))
+        ranked = sorted((sample for _, sample in self.slots if sample.event and sample.calls), key=lambda s: (-s.peak, s.event))
         return list(dict.fromkeys(sample.event for sample in ranked))[:SAMPLE_EVENTS]
 
     def to_state(self) -> list[Any]:
@@ -65,15 +66,16 @@ class DecayingWindow:
 
     def __init__(self, length_ms: int, rate: bool, state: list[Any] | None = None) -> None:
         self.length_ms, self.rate = length_ms, rate
-        self._weight, self._square, self._log_sum, self._total, self.end_ms = state[0] if state else (0.0, 0.0, 0.0, 0.0, 0)
+        sums: tuple[float, float, float, float, int] = state[0] if state else (0.0, 0.0, 0.0, 0.0, 0)
+        self._weight, self._square, self._log_sum, self._total, self.end_ms = sums
         self.recent: deque[tuple[int, Sample]] = deque(((start, Sample(*s)) for start, s in (state[1] if state else [])), SAMPLE_EVENTS)
         self.count = self.log_sum = self.total = 0.0
         self._scale()
 
     def push(self, start_ms: int, end_ms: int, sample: Sample) -> None:
         fade = 0.5 ** ((end_ms - self.end_ms) / self.length_ms) if self.end_ms else 0.0
-        self._weight = self._weight * fade + sample.count
-        self._square = self._square * fade * fade + sample.count
+        self._weight = self._weight * fade + sample.calls
+        self._square = self._square * fade * fade + sample.calls
         self._log_sum = self._log_sum * fade + sample.log_sum
         self._total = self._total * fade + sample.total
         self.end_ms = end_ms
@@ -95,7 +97,7 @@ class DecayingWindow:
         return self.end_ms - 2 * self.length_ms
 
     def samples(self) -> list[str]:
-        ranked = sorted((sample for _, sample in self.recent if sample.event and sample.count), key=lambda s: (-s.peak, s.event))
+        ranked = sorted((sample for _, sample in self.recent if sample.event and sample.calls), key=lambda s: (-s.peak, s.event))
         return list(dict.fromkeys(sample.event for sample in ranked))
 
     def to_state(self) -> list[Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from synthetic import START_MS, Application, Trouble, applications, panes
 
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.engine import ShardEngine
 from sentinel.timestamps import from_rfc3339
-from synthetic import START_MS, Application, Trouble, applications, panes
 
 FINDS = {
     "latency": {"latency-zscore"},
@@ -32,7 +32,9 @@ class Outcome(NamedTuple):
     panes: int
 
 
-def run(config: RuntimeConfig, seed: int, troubles: list[Trouble], seconds: int, count: int = 10, rates: tuple[float, float] = (2.0, 8.0)) -> Outcome:
+def run(
+    config: RuntimeConfig, seed: int, troubles: list[Trouble], seconds: int, count: int = 10, rates: tuple[float, float] = (2.0, 8.0)
+) -> Outcome:
     rng = np.random.default_rng(seed)
     found: dict[Trouble, float] = {}
     false_alarms: list[Anomaly] = []
@@ -46,7 +48,7 @@ def run(config: RuntimeConfig, seed: int, troubles: list[Trouble], seconds: int,
     return Outcome(found, [trouble for trouble in troubles if trouble not in found], false_alarms, fed)
 
 
-def feed(engine: ShardEngine, app: Application, seconds: int, rng: np.random.Generator, troubles: list[Trouble]):  # noqa: ANN201
+def feed(engine: ShardEngine, app: Application, seconds: int, rng: np.random.Generator, troubles: list[Trouble]):
     for second, found, user_pane in panes(app, seconds, rng, troubles):
         batch = [*found, *([user_pane] if user_pane else [])]
         yield None, len(batch)

@@ -32,7 +32,10 @@ CONDITIONS: dict[str, Callable[[float, float], bool]] = {
 
 
 class ThresholdDetector:
-    """Compares a sliding window of `window_s` (default: each second) with `value`; `consecutive` panes in a row, then every `repeat_s` while it lasts."""
+    """Compares a sliding window of `window_s` (default: each second) with `value`.
+
+    Fires after `consecutive` panes in a row, then every `repeat_s` while it lasts.
+    """
 
     def __init__(self, config: DetectorConfig, dedup_ms: int = 300_000) -> None:
         self.spec = metric_spec(config.metric)

@@ -1,0 +1,146 @@
+"""Correlation: the last record of every id is a function of the anomalies alone."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from sentinel.anomaly import Anomaly
+from sentinel.config.runtime import Correlation, RuntimeConfig
+from sentinel.correlation import Correlator
+from sentinel.detection.state import StateError
+from sentinel.timestamps import to_rfc3339
+
+CONFIG = RuntimeConfig(version=1)
+T = 1_800_000_000_000
+
+
+def anomaly(name: str, at_s: float, detector: str = "latency", score: float = 0.8, severity: str = "warning") -> Anomaly:
+    at = to_rfc3339(T + round(at_s * 1000))
+    return Anomaly(
+        anomaly_id=name,
+        timestamp=at,
+        detector_id=detector,
+        severity=severity,
+        score=score,
+        tenant_id="t",
+        application_id="a",
+        description=f"{name} at {at_s}",
+        context={"sample_events": [f"{name}-{at_s}"], "window_start": at, "window_end": at},
+        first_seen=at,
+        last_seen=at,
+    )
+
+
+def final(records: list[Anomaly]) -> dict[str, bytes]:
+    return {record.anomaly_id: msgspec.structs.replace(record, update=False).to_json() for record in records}
+
+
+def play(
+    anomalies: list[Anomaly], config: RuntimeConfig = CONFIG, step_ms: int = 300, restart: random.Random | None = None
+) -> list[Anomaly]:
+    correlator = Correlator.from_state(None, config)
+    sent: list[Anomaly] = []
+    now = 1_000
+    for item in anomalies:
+        now += step_ms
+        while (timer := correlator.next_timer()) is not None and timer <= now:
+            sent += correlator.on_timer(timer)
+        sent += correlator.on_anomaly(msgspec.json.decode(item.to_json(), type=Anomaly), now)
+        if restart and restart.random() < 0.4:
+            correlator = Correlator.from_state(correlator.to_state(), config)
+    sent += correlator.on_timer(now + 2_000)
+    sent += correlator.on_timer(now + 4_000)
+    return sent
+
+
+def storm() -> list[Anomaly]:
+    rng = random.Random(9)
+    return [
+        anomaly(f"id-{n}", n * 40 + repeat * 10, rng.choice(["latency", "errors", "cost", "tokens", "user"]), round(rng.random(), 3))
+        for n in range(30)
+        for repeat in range(rng.choice([1, 1, 4]))
+    ]
+
+
+def test_the_first_record_goes_out_at_once_and_repeats_fold_into_paced_updates() -> None:
+    correlator = Correlator.from_state(None, CONFIG)
+    first = correlator.on_anomaly(anomaly("x", 0), 5_000)
+    assert [record.update for record in first] == [False]
+    for n in range(1, 6):
+        assert correlator.on_anomaly(anomaly("x", n, score=0.8 + n / 100), 5_000 + n) == []
+    assert correlator.next_timer() == 6_000
+    assert correlator.on_timer(5_500) == []
+    (update,) = correlator.on_timer(6_000)
+    assert (update.update, update.count, update.score) == (True, 6, 0.85)
+    assert update.first_seen == to_rfc3339(T)
+    assert update.last_seen == to_rfc3339(T + 5_000)
+    assert update.description == "x at 5"
+    assert correlator.on_timer(9_000) == []
+
+
+def test_replayed_occurrences_count_once() -> None:
+    run = storm()
+    assert final(play(run + run[-10:] + run[-3:])) == final(play(run))
+
+
+def test_the_final_state_does_not_depend_on_order_or_restarts() -> None:
+    run = storm()
+    expected = final(play(run))
+    for seed in range(8):
+        rng = random.Random(seed)
+        # Different ids overtake each other within the slack; one id's own occurrences keep their order.
+        keys = {item.anomaly_id: rng.uniform(0, 2.5) for item in run}
+        mixed = [item for _, item in sorted(enumerate(run), key=lambda pair: (pair[0] + keys[pair[1].anomaly_id] * 4, pair[0]))]
+        assert final(play(mixed, step_ms=rng.choice([1, 300, 5_000]), restart=rng)) == expected
+
+
+def test_relations_are_symmetric_within_the_window_and_name_one_root() -> None:
+    records = final(play([anomaly("a", 0), anomaly("b", 500, "errors"), anomaly("c", 700, "cost")]))
+    decoded = {name: Anomaly.from_json(line) for name, line in records.items()}
+    related = {name: record.context["related_anomalies"] for name, record in decoded.items()}
+    assert related == {"a": ["b"], "b": ["a", "c"], "c": ["b"]}
+    assert decoded["a"].correlation == decoded["b"].correlation
+    assert decoded["b"].correlation["root_anomaly_id"] == "a"
+    assert decoded["c"].correlation["root_anomaly_id"] == "b"
+
+
+def test_agreeing_detectors_raise_score_and_severity() -> None:
+    names = ["latency", "errors", "cost", "tokens"]
+    decoded = {name: Anomaly.from_json(line) for name, line in final(play([anomaly(n, i, n) for i, n in enumerate(names)])).items()}
+    assert all(record.score == pytest.approx(1 - 0.2 * 0.85**3, abs=1e-4) for record in decoded.values())
+    assert {record.severity for record in decoded.values()} == {"critical"}
+    assert Anomaly.from_json(final(play([anomaly("x", 0)]))["x"]).severity == "warning"
+
+
+def test_related_anomalies_are_bounded_and_still_symmetric() -> None:
+    config = msgspec.structs.replace(CONFIG, correlation=Correlation(max_related=5))
+    run = [anomaly(f"n{i:02d}", i * 3) for i in range(40)]
+    decoded = {name: Anomaly.from_json(line) for name, line in final(play(run, config)).items()}
+    links = {name: set(record.context["related_anomalies"]) for name, record in decoded.items()}
+    assert max(map(len, links.values())) <= 5
+    assert all(name in links[other] for name, others in links.items() for other in others)
+    assert final(play(run[::-1], config)) == final(play(run, config))
+
+
+def test_old_anomalies_expire_and_a_late_timer_forgets_nothing() -> None:
+    correlator = Correlator.from_state(None, CONFIG)
+    correlator.on_anomaly(anomaly("x", 0), 1_000)
+    correlator.on_anomaly(anomaly("y", 3_000), 2_000)
+    correlator.on_timer(4_000)
+    assert len(correlator) == 1, "50 minutes later the first one is of no use to anybody"
+    idle = correlator.next_timer()
+    assert idle is not None
+    late = Correlator.from_state(correlator.to_state(), CONFIG)
+    late.on_timer(idle + 3_600_000)
+    assert len(late) == 1
+    correlator.on_timer(idle)
+    assert len(correlator) == 0
+    assert correlator.next_timer() is None
+
+
+def test_states_of_other_versions_are_refused_in_words() -> None:
+    with pytest.raises(StateError, match="correlation state: state version 7 found"):
+        Correlator.from_state(msgspec.msgpack.encode([7]), CONFIG)
