@@ -27,7 +27,9 @@ Name = Annotated[str, typer.Argument(help="Name of the job.")]
 def submit_job(
     topology: Annotated[str, typer.Argument(help="Topology, such as standalone; or a dotted module name.")],
     args: Annotated[list[str] | None, typer.Argument(help="Arguments for the topology.")] = None,
-    restore: Annotated[Path | None, typer.Option("--from", exists=True, file_okay=False, help="Savepoint or checkpoint folder to start from.")] = None,
+    restore: Annotated[
+        Path | None, typer.Option("--from", exists=True, file_okay=False, help="Savepoint or checkpoint folder to start from.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start without state, even when a checkpoint of an earlier run is there.")] = False,
 ) -> None:
     """Submit a topology; wait until it runs and its first checkpoint has completed."""

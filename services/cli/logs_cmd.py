@@ -37,7 +37,9 @@ def follow(path: Path, offset: int) -> None:
 
 
 def logs(
-    service: Annotated[str | None, typer.Argument(help="kafka, postgres, opensearch, jobmanager, taskmanager, supervisor, submit-<job>, …")] = None,
+    service: Annotated[
+        str | None, typer.Argument(help="kafka, postgres, opensearch, jobmanager, taskmanager, supervisor, submit-<job>, …")
+    ] = None,
     follow_on: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing what is appended.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
 ) -> None:

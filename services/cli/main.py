@@ -1,8 +1,8 @@
 """The `sentinel` command.
 
 Every sub-command lives in a module of its own, named in TABLE. Only the module of the command that was asked for is imported, so that
-`sentinel --help` stays fast and a part that is missing or broken does not disturb the others. Data go to stdout, progress to stderr. Exit codes:
-0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 interrupted.
+`sentinel --help` stays fast and a part that is missing or broken does not disturb the others. Data go to stdout, progress to stderr.
+Exit codes: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def _show_version(value: bool) -> None:
 
 
 def _root(
-    show_version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """LLM-Sentinel: anomaly detection and alerting for LLM applications, on Apache Flink."""
 

@@ -12,7 +12,7 @@ from services.cli.output import Output, duration, print_json, print_table
 
 def job_rows(jobs: list[dict[str, Any]]) -> list[tuple[object, ...]]:
     """Table rows of jobs: name, state, restarts, checkpoints, age of the newest one, id, cause."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for job in jobs:
         last = job["last_checkpoint_ms"]
         age = f"{duration(time.time() - last / 1000)} ago" if last else ""
@@ -35,10 +35,30 @@ def status(output: Annotated[Output, typer.Option("--output", "-o", help="table 
         print(f"no stack is running for {found['home']}")
     else:
         rows = [
-            (one["name"], one["health"], one["pid"], one["port"], duration(one["uptime_s"]), f"{one['memory_bytes'] / 2**20:.0f}", one["restarts"], one["detail"])
+            (
+                one["name"],
+                one["health"],
+                one["pid"],
+                one["port"],
+                duration(one["uptime_s"]),
+                f"{one['memory_bytes'] / 2**20:.0f}",
+                one["restarts"],
+                one["detail"],
+            )
             for one in found["services"]
         ]
-        rows.append(("total", found["phase"], None, None, duration(found["uptime_s"]), f"{found['memory_bytes'] / 2**20:.0f}", None, found["flink_url"]))
+        rows.append(
+            (
+                "total",
+                found["phase"],
+                None,
+                None,
+                duration(found["uptime_s"]),
+                f"{found['memory_bytes'] / 2**20:.0f}",
+                None,
+                found["flink_url"],
+            )
+        )
         columns = ("service", "health", "pid", "port", "uptime", "memory MiB", "restarts", "detail")
         print_table(columns, rows, numbers=("pid", "port", "uptime", "memory MiB", "restarts"))
         if found["jobs"]:

@@ -5,6 +5,7 @@ Flink's own scripts would run two helper JVMs a start to compute memory sizes; `
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from services.stack import flink_conf
@@ -84,7 +85,16 @@ class TaskManager(_FlinkProcess):
     name = "taskmanager"
     title = "Flink TaskManager"
     main_class = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+    _id = ""
     java_options_key = "env.java.opts.taskmanager"
+
+    def prepare(self) -> None:
+        """A new id at every start: the JobManager goes on listing a dead TaskManager for some seconds."""
+        self._id = f"taskmanager-{uuid.uuid4().hex[:8]}"
+        super().prepare()
+
+    def _config(self) -> flink_conf.Config:
+        return super()._config() | {"taskmanager.resource-id": self._id}
 
     def _memory_flags(self, config: flink_conf.Config) -> list[str]:
         def size(*parts: str) -> str:
@@ -95,4 +105,4 @@ class TaskManager(_FlinkProcess):
         return ["-Xms128m", f"-Xmx{heap}", f"-XX:MaxDirectMemorySize={direct}", f"-XX:MaxMetaspaceSize={size('jvm-metaspace.size')}"]
 
     def healthy(self) -> bool:
-        return int(self.rest.overview().get("slots-total", 0)) > 0
+        return self._id in self.rest.task_managers()

@@ -53,6 +53,10 @@ class FlinkRest:
         """Cluster overview: slots, task managers, version."""
         return self.call("/overview")
 
+    def task_managers(self) -> list[str]:
+        """Resource ids of the registered TaskManagers."""
+        return [str(one["id"]) for one in self.call("/taskmanagers").get("taskmanagers", [])]
+
     def jobs(self) -> list[JobInfo]:
         """All jobs the JobManager remembers, newest first, without checkpoint figures."""
         found = self.call("/jobs/overview").get("jobs", [])

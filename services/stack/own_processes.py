@@ -6,6 +6,7 @@ import sys
 
 from services.stack.service import Service
 
+
 class _Module(Service):
     """A Python module of the product run as a process. It has no port; alive is healthy."""
 

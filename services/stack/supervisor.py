@@ -16,7 +16,6 @@ import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from services.stack.own_processes import Dispatcher, Pulse
 from services.stack.errors import StackError
 from services.stack.flink import JobManager, TaskManager
 from services.stack.java import java_home
@@ -24,6 +23,7 @@ from services.stack.job_keeper import JobKeeper
 from services.stack.kafka import Kafka
 from services.stack.locks import file_lock
 from services.stack.opensearch import OpenSearch
+from services.stack.own_processes import Dispatcher, Pulse
 from services.stack.paths import Layout
 from services.stack.ports import WISHES
 from services.stack.postgres import Postgres
