@@ -72,8 +72,6 @@ class WindowedDetector:
             return True
         return direction != "up" and found.sigma <= -self._threshold and found.ratio * self._min_ratio <= 1.0
 
-    # -- events ---------------------------------------------------------------------------------------------------------------
-
     def on_pane(self, pane: Pane) -> Detection | None:
         """Take one pane (event-time order); the detection that is due, if any."""
         start_ms = pane.start_ms
@@ -91,7 +89,7 @@ class WindowedDetector:
         sums[3] += total
         if self._by_block:
             if pane.latency_hist:
-                self._histogram = merge_histograms((self._histogram, pane.latency_hist)) if self._histogram else list(pane.latency_hist)
+                self._histogram = merge_histograms((self._histogram, pane.latency_hist))
             self.window.push(start_ms, end_ms, sample)
             return due
         self.window.push(start_ms, end_ms, sample)
@@ -103,8 +101,6 @@ class WindowedDetector:
 
     def next_timer(self) -> int | None:
         return None
-
-    # -- evaluation -----------------------------------------------------------------------------------------------------------
 
     def _warm(self, now_ms: int) -> bool:
         return self._learned >= self.tuning.min_evaluations and now_ms - self._first_ms >= self.tuning.warmup_s * 1000
@@ -213,8 +209,6 @@ class WindowedDetector:
     def shown_threshold(self) -> float:
         return round(self._threshold, 3)
 
-    # -- learning -------------------------------------------------------------------------------------------------------------
-
     def _turn_block(self, block: int, start_ms: int, now_ms: int) -> Detection | None:
         due: Detection | None = None
         if self._block >= 0:
@@ -280,8 +274,6 @@ class WindowedDetector:
         self.episode = Episode()
         self._learned, self._first_ms = 0, now_ms
         self._pending, self._pending_sums = [], [0, 0, 0]
-
-    # -- state ----------------------------------------------------------------------------------------------------------------
 
     def to_state(self) -> list[Any]:
         """Everything that the next pane needs, versioned; msgpack-able."""
