@@ -50,8 +50,7 @@ class WindowedDetector:
         self.window: SlidingWindow | DecayingWindow = self.new_window(None)
         self.episode = Episode()
         self._block = -1
-        self._first_ms = 0
-        self._learned = 0
+        self._first_ms = self._learned = 0
         self._sums = [0, 0, 0, 0]
         self._clean = False
         # Waiting blocks: [learnable, count, log_sum, log_sumsq, total].
