@@ -61,8 +61,13 @@ def columns_of(events: list[Event], times_ms: IntColumn) -> Columns:
         completion_tokens=completion,
         cost=_floats([d.cost for d in data]),
         keys=[(event.tenant_id, event.application_id, event.data.model or UNKNOWN_MODEL) for event in events],
-        users=[event.metadata.user_id or "" if event.metadata is not None else "" for event in events],
+        users=[_clean(event.metadata.user_id) if event.metadata is not None and event.metadata.user_id else "" for event in events],
     )
+
+
+def _clean(user: str) -> str:
+    """A user id as it may travel on: a producer's control characters would break lines and database texts."""
+    return user if user.isprintable() else user.encode("unicode_escape").decode()
 
 
 def _floats(values: list[float | None] | list[int | None]) -> FloatColumn:

@@ -61,9 +61,14 @@ def _hits_of(row: int, field: str, text: str, numbers: list[int], sources: list[
         detector, pattern_id, pattern = sources[number]
         if detector.id not in by_detector:
             matched = re2.search(pattern, text)
-            excerpt = matched.group(0)[:80] if matched else ""
+            excerpt = _readable(matched.group(0)[:80]) if matched else ""
             by_detector[detector.id] = PatternHit(row, detector, pattern_id, field, excerpt)
     return list(by_detector.values())
+
+
+def _readable(text: str) -> str:
+    """Control characters of an attacker's text as spaces: it goes into databases, terminals and mails."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _compile(field: str, detectors: Sequence[DetectorConfig]) -> _Automaton | None:
