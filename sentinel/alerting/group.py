@@ -185,14 +185,14 @@ class AlertGroup:
             if sample.anomaly_id not in state.anomaly_ids and len(state.anomaly_ids) < MAX_ANOMALY_IDS:
                 state.anomaly_ids.append(sample.anomaly_id)
 
-    def _announce(self, name: str, now: int, *, new_receivers_only: bool = False) -> None:
+    def _announce(self, name: str, now: int) -> None:
         """A label set begins to fire: make each receiver on its route due, and keep the label set until it had the chance to be told."""
         state = self._state
         member = state.members[name]
         severity = rank(member.labels.get("severity", ""))
         for target in self._targets(member):
             delivery = state.deliveries.setdefault(target.receiver, Delivery())
-            if name in delivery.told or (new_receivers_only and delivery.origin is not None):
+            if name in delivery.told:
                 continue
             due = change_due(delivery, target, now)
             member.expires = max(member.expires, due)
@@ -286,7 +286,7 @@ class AlertGroup:
             return
         for name, member in state.members.items():
             if member.firing:
-                self._announce(name, now, new_receivers_only=True)
+                self._announce(name, now)
 
     @property
     def _max_frequency(self) -> int:

@@ -128,6 +128,11 @@ def test_what_no_route_wants_goes_to_the_default_receiver_or_nowhere() -> None:
     assert ([record.receivers for record in alerts(nowhere)], told(nowhere)) == ([[]], [])
 
 
+def test_a_receiver_that_is_not_configured_is_passed_over() -> None:
+    outputs = run(config(default_receiver="gone"), [(0, anomaly())], until=0)
+    assert ([record.receivers for record in alerts(outputs)], told(outputs)) == ([[]], [])
+
+
 def test_a_definition_that_names_receivers_does_not_ask_the_routes() -> None:
     settings = config(definition("d", "chat", "pager"), routes=(route("ops"),))
     assert [r for _, r, *_ in told(run(settings, [(0, anomaly())], until=0))] == ["chat", "pager"]

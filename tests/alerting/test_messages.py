@@ -108,11 +108,12 @@ def test_records_survive_their_wire_form() -> None:
 
 
 def test_the_message_speaks_only_of_what_is_routed_to_the_receiver() -> None:
-    settings = config(routes=(route("pager", severity="critical"), route("chat", wait=1)))
+    action = DefinitionAction("notification", {"title": "{{ .anomaly.severity }}: {{ .anomaly.title }}"})
+    settings = config(definition(actions=(action,)), routes=(route("pager", severity="critical"), route("chat", wait=1)))
     outputs = run(settings, [(0, anomaly("a")), (0, anomaly("b", "critical", title="It is down"))], until=1)
     notes = {note.receiver: note for note in outputs if isinstance(note, NotificationRecord)}
     assert {name: (note.severity, len(note.alerts)) for name, note in notes.items()} == {"pager": ("critical", 1), "chat": ("warning", 1)}
-    assert notes["pager"].title == "[FIRING:1] CRITICAL It is down (chat)"
+    assert {name: note.title for name, note in notes.items()} == {"pager": "critical: It is down", "chat": "warning: Latency is high"}
 
 
 def test_a_flood_of_label_sets_stays_bounded_and_loses_no_severity() -> None:

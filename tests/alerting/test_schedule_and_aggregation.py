@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from alerting_simulation import T0, S, alerts, anomaly, at, config, definition, run, told
 
+from sentinel.alerting.records import NotificationRecord
 from sentinel.alerting.schedule import ActiveHours
 from sentinel.config.runtime import Schedule
 
@@ -125,6 +126,9 @@ def test_the_alert_begins_with_the_first_anomaly_of_the_window_that_reached() ->
     (record,) = alerts(outputs)
     assert (record.starts_at, record.count, record.anomaly_ids, record.labels.get("model")) == (at(100), 2, ["a", "b"], None)
     assert told(outputs) == [(110, "ops", "firing", "warning")]
+    assert [len(output.alerts) for output in outputs if isinstance(output, NotificationRecord)] == [1], (
+        "what left the window is no part of it"
+    )
 
 
 def test_many_samples_lose_no_occurrence() -> None:
