@@ -33,8 +33,7 @@ class _FlinkProcess(Service):
         return self.context.layout.flink_conf / self.name
 
     def _config(self) -> flink_conf.Config:
-        port = self.context.ports[f"flink-{self.name}-metrics"]
-        return flink_conf.cluster_config(self.context) | {"metrics.reporter.prom.port": str(port)}
+        return flink_conf.cluster_config(self.context)
 
     def prepare(self) -> None:
         flink_conf.link_lib(self.context)

@@ -125,7 +125,7 @@ def innermost(stacktrace: str) -> str:
     """The message of the last `Caused by:` of a Java stack trace, or of the Python error inside it, in one line."""
     lines = [line.strip() for line in stacktrace.splitlines() if line.strip()]
     python = [line for line in lines if _python_error(line)]
-    if any(line.startswith("Traceback (most recent call last)") for line in lines) and python:
+    if "Traceback (most recent call last)" in stacktrace and python:
         return python[-1]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return (causes or lines or ["no reason given"])[-1 if causes else 0]

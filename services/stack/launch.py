@@ -17,8 +17,9 @@ from services.stack.jars import Progress, cache_dir, fetch_all, link_class_path,
 from services.stack.java import java_home
 from services.stack.locks import file_lock
 from services.stack.paths import Layout, project_root
-from services.stack.ports import HOST, choose_all
+from services.stack.ports import HOST
 from services.stack.processes import TAG, end_all, signal_group, tagged, wait_gone
+from services.stack.reservations import reserve
 from services.stack.service import Context
 from services.stack.state import State, read_state, running_state
 
@@ -47,7 +48,7 @@ def bring_up(layout: Layout, say: Say, jar_progress: Progress | None = None) -> 
             fetch_all([jar for names in jars.values() for jar in names], cache_dir(), jar_progress)
             for name, names in jars.items():
                 link_class_path(names, cache_dir(), layout.cache / name)
-            ports = choose_all()
+            ports = reserve()
             link_lib(Context(layout, ports, home))
             _spawn_supervisor(layout, ports)
         else:

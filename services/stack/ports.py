@@ -27,8 +27,6 @@ WISHES = (
     PortWish("opensearch", 9200, 9299),
     PortWish("flink", 8081, 8181),
     PortWish("flink-rpc", 6123, 6223),
-    PortWish("flink-jobmanager-metrics", 9400, 9499),
-    PortWish("flink-taskmanager-metrics", 9500, 9599),
 )
 
 
@@ -54,11 +52,11 @@ def choose(wish: PortWish, taken: set[int]) -> int:
     raise StackError(f"No free port for {wish.service} on {HOST}: all of {taken_range} are taken; free one and run 'sentinel up' again.")
 
 
-def choose_all(wishes: tuple[PortWish, ...] = WISHES) -> dict[str, int]:
-    """Service → port, all different."""
+def choose_all(wishes: tuple[PortWish, ...] = WISHES, taken: set[int] | None = None) -> dict[str, int]:
+    """Service → port, all different and outside `taken`."""
     chosen: dict[str, int] = {}
     for wish in wishes:
-        chosen[wish.service] = choose(wish, set(chosen.values()))
+        chosen[wish.service] = choose(wish, (taken or set()) | set(chosen.values()))
     return chosen
 
 

@@ -40,6 +40,13 @@ class ProcessRef(BaseModel):
         """Whether this very process runs."""
         return self.process() is not None
 
+    def listens_on(self, port: int) -> bool:
+        """Whether the process itself has a listening TCP socket on `port`."""
+        process = self.process()
+        if process is None:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in process.net_connections("tcp"))
+
     def pss_bytes(self) -> int:
         """Proportional set size of the process and all its descendants; 0 when it ended."""
         process = self.process()

@@ -146,6 +146,10 @@ class Runner(threading.Thread):
 
     def _probe(self) -> bool:
         try:
+            # Somebody else may answer on our port: another stack, whose data would then be taken for ours.
+            port, process = self.service.port, self.state.process
+            if port is not None and (process is None or not process.listens_on(port)):
+                return False
             return self.service.healthy()
         except Exception as error:
             log.debug("%s: %s", self.service.name, error)

@@ -28,6 +28,7 @@ from services.stack.paths import Layout
 from services.stack.ports import WISHES
 from services.stack.postgres import Postgres
 from services.stack.processes import ProcessRef
+from services.stack.reservations import hold
 from services.stack.runner import Runner
 from services.stack.service import Context, Service
 from services.stack.state import State, write_atomically
@@ -141,6 +142,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[handler])
     try:
         with file_lock(layout.run / "supervisor.lock", "supervising this stack", 1):
+            hold(ports)
             Supervisor(layout, ports).run()
     except StackError as error:
         log.error("%s", error)
