@@ -50,7 +50,7 @@ fmt: setup ## Format the code
 	@$(BIN)/ruff format .
 
 lock: setup ## Resolve requirements*.in into requirements.lock, and the jars into services/stack/jars.lock
-	@$(BIN)/uv pip compile --quiet requirements-dev.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	@$(BIN)/uv pip compile --quiet requirements-dev.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock
 	@$(BIN)/python -m services.stack.lock_jars
 
 schemas: setup ## Write schemas/json from the contract's models

@@ -1,5 +1,5 @@
 """llm-events ─► inspect ─┬─ findings of per-event rules ─┐
-                         └─ panes ─► detectors ──────────┴─► correlation ─► llm-anomalies (exactly once), Postgres
+└─ panes ─► detectors ──────────┴─► correlation ─► llm-anomalies (exactly once), Postgres
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """llm-telemetry ─► decode, validate, complete ─┬─► llm-events (exactly once)
-                                               └─► llm-telemetry-dlq
+└─► llm-telemetry-dlq
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-
 _LATEST_MS = 253_402_300_799_999
 """The last millisecond of year 9999, the last one that RFC 3339 can write."""
 

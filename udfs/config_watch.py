@@ -102,7 +102,9 @@ def read_snapshot(bootstrap: str, timeout_s: float = 20.0) -> bytes:
             for records in consumer.poll(timeout_ms=_POLL_MS).values():
                 newest = next((r.value for r in reversed(records) if r.value is not None), newest)
         if newest is None:
-            raise LookupError(f"no configuration on topic {CONFIG_TOPIC} at {bootstrap}: publish one first with `sentinel config apply FILE`")
+            raise LookupError(
+                f"no configuration on topic {CONFIG_TOPIC} at {bootstrap}: publish one first with `sentinel config apply FILE`"
+            )
         return newest
     finally:
         consumer.close()

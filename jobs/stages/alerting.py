@@ -12,7 +12,12 @@ from operators import alerting, routing
 
 def routed(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> DataStream:
     """Rows (alert key, JSON) of table `anomaly_records`: one for each alert definition that an anomaly matches."""
-    anomalies = border(t_env, t_env.sql_query("SELECT JSON_VALUE(record, '$.tenant_id') || '|' || JSON_VALUE(record, '$.application_id'), record FROM anomaly_records"))
+    anomalies = border(
+        t_env,
+        t_env.sql_query(
+            "SELECT JSON_VALUE(record, '$.tenant_id') || '|' || JSON_VALUE(record, '$.application_id'), record FROM anomaly_records"
+        ),
+    )
     keyed = anomalies.key_by(lambda row: row[0], key_type=Types.STRING())
     return keyed.connect(configuration).process(routing.Routing(snapshot), output_type=routing.OUTPUT_TYPE).name("routing").uid("routing")
 

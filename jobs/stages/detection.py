@@ -28,7 +28,9 @@ def pane_findings(t_env: StreamTableEnvironment, batches: DataStream, configurat
 
 def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
     """All findings of an application together: (anomaly rows for the sinks, rows (alert key, JSON) for alerting)."""
-    findings = border(t_env, t_env.sql_query("SELECT application, record FROM event_findings UNION ALL SELECT application, record FROM pane_findings"))
+    findings = border(
+        t_env, t_env.sql_query("SELECT application, record FROM event_findings UNION ALL SELECT application, record FROM pane_findings")
+    )
     keyed = findings.key_by(lambda row: row[0], key_type=Types.STRING())
     rows = keyed.connect(configuration).process(correlation.Correlation(snapshot), output_type=correlation.OUTPUT_TYPE)
     rows = rows.name("correlation").uid("correlation")

@@ -36,7 +36,9 @@ def border(t_env: StreamTableEnvironment, table: Table) -> DataStream:
     return t_env.to_data_stream(table)
 
 
-def view_of(t_env: StreamTableEnvironment, name: str, stream: DataStream, time_column: str | None = None, time_expression: str | None = None) -> None:
+def view_of(
+    t_env: StreamTableEnvironment, name: str, stream: DataStream, time_column: str | None = None, time_expression: str | None = None
+) -> None:
     """Register a stream as a view. With a time column its event time goes on under that name, watermarks as they come from upstream."""
     if time_column is None:
         t_env.create_temporary_view(name, t_env.from_data_stream(stream))

@@ -27,4 +27,3 @@ def inspected(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: by
     view_of(t_env, "inspected", stream)
     t_env.execute_sql("CREATE TEMPORARY VIEW refusals AS SELECT dlq FROM inspected WHERE dlq IS NOT NULL")
     return stream
-

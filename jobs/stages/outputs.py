@@ -31,7 +31,9 @@ def anomalies(t_env: StreamTableEnvironment, settings: JobSettings, rows: DataSt
     _into_postgres(t_env, settings, statements, "anomalies", ANOMALY_COLUMNS, "anomaly_id")
 
 
-def alerts(t_env: StreamTableEnvironment, settings: JobSettings, rows: DataStream, notifications: DataStream, statements: StatementSet) -> None:
+def alerts(
+    t_env: StreamTableEnvironment, settings: JobSettings, rows: DataStream, notifications: DataStream, statements: StatementSet
+) -> None:
     """Alerts into Postgres and `llm-alerts`, notifications into Postgres and the topics of their receivers."""
     kafka_sinks.keyed_records(t_env, settings, "alert_records", "llm-alerts")
     kafka_sinks.receiver_records(t_env, settings, "notification_records")
@@ -39,7 +41,9 @@ def alerts(t_env: StreamTableEnvironment, settings: JobSettings, rows: DataStrea
     view_of(t_env, "notifications", notifications)
     statements.add_insert_sql("INSERT INTO alert_records SELECT alert_id, record FROM alerts")
     statements.add_insert_sql("INSERT INTO notification_records SELECT record, 'notify-' || receiver FROM notifications")
-    _into_postgres(t_env, settings, statements, "alerts", {name: kind for name, kind in ALERT_COLUMNS.items() if name != "record"}, "alert_id")
+    _into_postgres(
+        t_env, settings, statements, "alerts", {name: kind for name, kind in ALERT_COLUMNS.items() if name != "record"}, "alert_id"
+    )
     _into_postgres(t_env, settings, statements, "notifications", NOTIFICATION_COLUMNS, "notification_id")
 
 

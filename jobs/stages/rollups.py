@@ -19,7 +19,9 @@ def rollups(t_env: StreamTableEnvironment, settings: JobSettings, statements: St
     numbers = ", ".join(f"`{name}` BIGINT" for name in (*_STORED, *MAXIMA))
     postgres_sinks.upserts(t_env, settings, "rollup_rows", f"{texts}, {numbers}", (*KEYS, "window_start", "part"), "rollups_1m")
     keys = ", ".join(KEYS)
-    values = ", ".join([f"SUM({name}) AS {name}" for name in _STORED] + [f"{_number(f'MAX({text})')} AS {name}" for name, text in MAXIMA.items()])
+    values = ", ".join(
+        [f"SUM({name}) AS {name}" for name in _STORED] + [f"{_number(f'MAX({text})')} AS {name}" for name, text in MAXIMA.items()]
+    )
     t_env.execute_sql(f"""
         CREATE TEMPORARY VIEW minutes AS SELECT {keys}, {_MINUTE.format(column="window_start")} AS window_start, {values}
         FROM TABLE(TUMBLE(TABLE panes, DESCRIPTOR(pane_time), INTERVAL '1' MINUTE)) GROUP BY {keys}, window_start, window_end
@@ -29,12 +31,15 @@ def rollups(t_env: StreamTableEnvironment, settings: JobSettings, statements: St
     # No window here: its rows are late by definition. The totals live in keyed state and are upserted whole, so a replay cannot add them twice.
     statements.add_insert_sql(f"""
         INSERT INTO rollup_rows SELECT {keys}, late_minute, 'late', {stored}
-        FROM (SELECT {keys}, late_minute, {values} FROM (SELECT *, {_MINUTE.format(column="pane_time")} AS late_minute FROM late_panes) GROUP BY {keys}, late_minute)
+        FROM (SELECT {keys}, late_minute, {values}
+              FROM (SELECT *, {_MINUTE.format(column="pane_time")} AS late_minute FROM late_panes) GROUP BY {keys}, late_minute)
     """)
     _metrics(t_env, settings, statements)
 
 
-def counters(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet, panes: bool = True, refusals: bool = True) -> None:
+def counters(
+    t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet, panes: bool = True, refusals: bool = True
+) -> None:
     """Add the inserts that count events by tenant, minute and kind; the kinds are disjoint."""
     columns = "`tenant_id` STRING, `minute` STRING, `kind` STRING, `events` BIGINT"
     postgres_sinks.upserts(t_env, settings, "counter_rows", columns, ("tenant_id", "minute", "kind"), "ingest_counters")
@@ -48,7 +53,7 @@ def counters(t_env: StreamTableEnvironment, settings: JobSettings, statements: S
             FROM (SELECT tenant_id, {_MINUTE.format(column="pane_time")} AS late_minute, events FROM late_panes) GROUP BY tenant_id, late_minute
         """)
     if refusals:
-        statements.add_insert_sql(f"""
+        statements.add_insert_sql("""
             INSERT INTO counter_rows SELECT tenant_id, refused_minute, 'dlq', COUNT(*)
             FROM (SELECT COALESCE(NULLIF(JSON_VALUE(dlq, '$.tenant_id'), ''), 'unknown') AS tenant_id,
                          SUBSTRING(JSON_VALUE(dlq, '$.record_timestamp'), 1, 16) || ':00Z' AS refused_minute

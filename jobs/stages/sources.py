@@ -9,7 +9,9 @@ from sentinel.settings import JobSettings
 FAR_FUTURE_MS = 253_402_300_799_000
 
 
-def telemetry(t_env: StreamTableEnvironment, settings: JobSettings, job: str, topics: str | None = None, committed_only: bool = False) -> None:
+def telemetry(
+    t_env: StreamTableEnvironment, settings: JobSettings, job: str, topics: str | None = None, committed_only: bool = False
+) -> None:
     """Table `telemetry`: raw records with their place in Kafka. Event time is the record's timestamp; a clock ahead of ours moves no watermark."""
     t_env.execute_sql(f"""
         CREATE TEMPORARY TABLE telemetry (

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from sentinel.events.model import MAX_EVENT_BYTES, REQUIRED, RESPONSE_STATUSES, Event
-from sentinel.events.rejects import RefusedEvent, Reject, reject_from_error
+from sentinel.events.rejects import RefusedEventError, Reject, reject_from_error
 from sentinel.timestamps import to_rfc3339
 
 OLDEST = timedelta(days=7)
@@ -43,13 +43,13 @@ def decode_batch(values: Sequence[bytes | None], times_ms: Sequence[int], now: d
     for row, (value, time_ms) in enumerate(zip(values, times_ms, strict=True)):
         try:
             if not oldest_ms <= time_ms <= newest_ms:
-                raise RefusedEvent("(record timestamp)", _span(oldest, newest), _readable(time_ms))
+                raise RefusedEventError("(record timestamp)", _span(oldest, newest), _readable(time_ms))
             if value is None or len(value) > MAX_EVENT_BYTES:
                 raise _bad_size(value)
             event = decode(value)
             _check_required(event)
             if not oldest <= event.timestamp <= newest:
-                raise RefusedEvent("$.timestamp", _span(oldest, newest), str(event.timestamp))
+                raise RefusedEventError("$.timestamp", _span(oldest, newest), str(event.timestamp))
             if (event.tenant_id, event.application_id, event.data.model) not in _known_keys:
                 _check_key(event)
         except Exception as error:
@@ -72,28 +72,28 @@ def _check_required(event: Event) -> None:
     if kind == "llm.response":
         if data.status is not None and data.latency_ms is not None:
             if data.status not in RESPONSE_STATUSES:
-                raise RefusedEvent("$.data.status", "one of success, error, timeout", data.status)
+                raise RefusedEventError("$.data.status", "one of success, error, timeout", data.status)
             return
     elif kind == "llm.request" and data.model is not None and data.prompt is not None:
         return
     for name in REQUIRED[kind]:
         if getattr(data, name) is None:
-            raise RefusedEvent(f"$.data.{name}", f"a value ({kind} requires it)", "nothing")
+            raise RefusedEventError(f"$.data.{name}", f"a value ({kind} requires it)", "nothing")
 
 
 def _check_key(event: Event) -> None:
     for name, text in (("$.tenant_id", event.tenant_id), ("$.application_id", event.application_id), ("$.data.model", event.data.model)):
         if text is not None and not (0 < len(text) <= _MAX_ID_LENGTH and text.isprintable() and "|" not in text):
-            raise RefusedEvent(name, f"1 to {_MAX_ID_LENGTH} printable characters without '|'", text)
+            raise RefusedEventError(name, f"1 to {_MAX_ID_LENGTH} printable characters without '|'", text)
     if len(_known_keys) >= _KNOWN_KEYS_LIMIT:
         _known_keys.clear()
     _known_keys.add((event.tenant_id, event.application_id, event.data.model))
 
 
-def _bad_size(value: bytes | None) -> RefusedEvent:
+def _bad_size(value: bytes | None) -> RefusedEventError:
     if value is None:
-        return RefusedEvent("$", "a value", "a record without one (tombstone)")
-    return RefusedEvent("$", f"at most {MAX_EVENT_BYTES:,} bytes", f"{len(value):,} bytes")
+        return RefusedEventError("$", "a value", "a record without one (tombstone)")
+    return RefusedEventError("$", f"at most {MAX_EVENT_BYTES:,} bytes", f"{len(value):,} bytes")
 
 
 def _span(oldest: datetime, newest: datetime) -> str:

@@ -115,7 +115,9 @@ def fold_user_panes(columns: Columns) -> PartialUserPanes:
     keys = [(columns.keys[row][0], columns.keys[row][1], columns.users[row]) for row in named]
     starts = starts[named]
     groups, first_rows = _group(keys, starts)
-    return PartialUserPanes([keys[row] for row in first_rows], starts[first_rows], np.bincount(groups, minlength=len(first_rows)).astype(np.int64))
+    return PartialUserPanes(
+        [keys[row] for row in first_rows], starts[first_rows], np.bincount(groups, minlength=len(first_rows)).astype(np.int64)
+    )
 
 
 def _group(keys: Sequence[tuple[str, str, str]], starts: IntColumn) -> tuple[IntColumn, IntColumn]:
@@ -144,7 +146,8 @@ def _histogram_words(latency_ms: FloatColumn, groups: IntColumn, group_count: in
     flat = np.bincount(groups[present] * HISTOGRAM_BUCKETS + buckets, minlength=group_count * HISTOGRAM_BUCKETS)
     counts: npt.NDArray[np.int64] = flat.reshape(group_count, -1, BUCKETS_PER_WORD).astype(np.int64)
     shifts = BITS_PER_BUCKET * np.arange(BUCKETS_PER_WORD, dtype=np.int64)
-    return (counts << shifts).sum(axis=2)
+    words: IntColumn = (counts << shifts).sum(axis=2)
+    return words
 
 
 def _highest(numbers: IntColumn, order: IntColumn, bounds: IntColumn, event_ids: Sequence[object]) -> list[str]:

@@ -31,7 +31,7 @@ class Reject(NamedTuple):
     tenant_id: str | None = None
 
 
-class RefusedEvent(ValueError):
+class RefusedEventError(ValueError):
     """A check beyond the types failed; carries the refusal."""
 
     def __init__(self, path: str, expected: str, found: object) -> None:
@@ -41,7 +41,7 @@ class RefusedEvent(ValueError):
 
 def reject_from_error(error: Exception, value: bytes) -> Reject:
     """The refusal that a decoding error stands for, with the offending value and the tenant read from the document where it can be read."""
-    if isinstance(error, RefusedEvent):
+    if isinstance(error, RefusedEventError):
         return error.reject._replace(tenant_id=_tenant(_document(value)))
     if isinstance(error, RecursionError):
         return Reject("$", "a document of at most about 1,000 levels", "deeper nesting", "the document is nested too deeply")

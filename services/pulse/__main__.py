@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from services.cli.connection import NoAddressError, kafka_bootstrap
 from services.pulse.clock import PulseClock
@@ -21,6 +21,8 @@ PULSE_TOPIC = "sentinel-pulse"
 _INTERVAL_S = 1.0
 _RETRY_S = 2.0
 _TIMEOUT_S = 10.0
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 
 
 def main() -> int:
@@ -52,8 +54,8 @@ def _run(bootstrap: str, clock: PulseClock, stop: threading.Event) -> None:
     while not stop.wait(_INTERVAL_S):
         known = admin.list_topics(timeout=_TIMEOUT_S).topics
         partitions = [TopicPartition(topic, number) for topic in TELEMETRY_TOPICS if topic in known for number in known[topic].partitions]
-        ends = {place: found.offset for place, found in _offsets(admin, partitions, OffsetSpec.latest()).items()}
-        newest_ms = max((found.timestamp for found in _offsets(admin, partitions, OffsetSpec.max_timestamp()).values()), default=-1)
+        ends = {place: found.offset for place, found in _offsets(admin, partitions, _LATEST).items()}
+        newest_ms = max((found.timestamp for found in _offsets(admin, partitions, _NEWEST).values()), default=-1)
         due_ms = clock.observe(ends, newest_ms if newest_ms >= 0 else None, time.time())
         if due_ms is not None:
             producer.produce(PULSE_TOPIC, value=b"", timestamp=due_ms)
