@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.request
 
 from services.stack.ports import HOST
@@ -44,10 +45,14 @@ class OpenSearch(Service):
             *(self.context.java, "-XX:+UseSerialGC", "-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=128m"),
             *java_flags(self.context),
             *("-cp", str(self.context.layout.cache / "opensearch" / "*"), "org.codelibs.opensearch.runner.OpenSearchRunner"),
-            *("-basePath", str(self.context.layout.data / "opensearch"), "-clusterName", "sentinel", "-numOfNode", "1"),
+            *("-basePath", str(self.context.layout.data / "opensearch"), "-clusterName", self._cluster_name(), "-numOfNode", "1"),
             # The runner adds the node's number to the base.
             *("-baseHttpPort", str(self.port - 1), "-printOnFailure", "-moduleTypes", ",".join(MODULES)),
         ]
+
+    def _cluster_name(self) -> str:
+        """A name of this stack's own: nodes of one name on one machine find each other and become one cluster, which then waits for the others."""
+        return "sentinel-" + hashlib.sha256(str(self.context.layout.home.resolve()).encode()).hexdigest()[:12]
 
     def healthy(self) -> bool:
         with urllib.request.urlopen(f"http://{HOST}:{self.port}/_cluster/health?filter_path=status", timeout=2) as answer:
