@@ -17,7 +17,8 @@ _FIXED = {
     # Sinks upsert by keys that the queries' ids imply, which the planner cannot see (and 2.3.0 would add a stateful materializer).
     "table.exec.sink.require-on-conflict": "false",
     "table.exec.sink.upsert-materialize": "NONE",
-    "table.exec.sink.not-null-enforcer": "ERROR",
+    # Totals of late events and refusals by minute: longer than the oldest event that is accepted (7 days).
+    "table.exec.state.ttl": "8 d",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyflink.table import StatementSet, StreamTableEnvironment
 
 from jobs.stages import kafka_sinks, postgres_sinks
+from jobs.stages.environment import border, view_of
 from jobs.stages.panes import KEYS, SUMS
 from sentinel.settings import JobSettings
 
@@ -22,12 +23,13 @@ def rollups(t_env: StreamTableEnvironment, settings: JobSettings, statements: St
     values = ", ".join(
         [f"SUM({name}) AS {name}" for name in _STORED] + [f"{_number(f'MAX({text})')} AS {name}" for name, text in MAXIMA.items()]
     )
-    t_env.execute_sql(f"""
-        CREATE TEMPORARY VIEW minutes AS SELECT {keys}, {_MINUTE.format(column="window_start")} AS window_start, {values}
+    minutes = t_env.sql_query(f"""
+        SELECT {keys}, {_MINUTE.format(column="window_start")} AS `minute`, {values}
         FROM TABLE(TUMBLE(TABLE panes, DESCRIPTOR(pane_time), INTERVAL '1' MINUTE)) GROUP BY {keys}, window_start, window_end
     """)
+    view_of(t_env, "minutes", border(t_env, minutes))
     stored = ", ".join((*_STORED, *MAXIMA))
-    statements.add_insert_sql(f"INSERT INTO rollup_rows SELECT {keys}, window_start, 'on_time', {stored} FROM minutes")
+    statements.add_insert_sql(f"INSERT INTO rollup_rows SELECT {keys}, `minute`, 'on_time', {stored} FROM minutes")
     # No window here: its rows are late by definition. The totals live in keyed state and are upserted whole, so a replay cannot add them twice.
     statements.add_insert_sql(f"""
         INSERT INTO rollup_rows SELECT {keys}, late_minute, 'late', {stored}
@@ -44,10 +46,7 @@ def counters(
     columns = "`tenant_id` STRING, `minute` STRING, `kind` STRING, `events` BIGINT"
     postgres_sinks.upserts(t_env, settings, "counter_rows", columns, ("tenant_id", "minute", "kind"), "ingest_counters")
     if panes:
-        statements.add_insert_sql(f"""
-            INSERT INTO counter_rows SELECT tenant_id, {_MINUTE.format(column="window_start")}, 'valid', SUM(events)
-            FROM TABLE(TUMBLE(TABLE panes, DESCRIPTOR(pane_time), INTERVAL '1' MINUTE)) GROUP BY tenant_id, window_start, window_end
-        """)
+        statements.add_insert_sql("INSERT INTO counter_rows SELECT tenant_id, `minute`, 'valid', SUM(events) FROM minutes GROUP BY tenant_id, `minute`")
         statements.add_insert_sql(f"""
             INSERT INTO counter_rows SELECT tenant_id, late_minute, 'late', SUM(events)
             FROM (SELECT tenant_id, {_MINUTE.format(column="pane_time")} AS late_minute, events FROM late_panes) GROUP BY tenant_id, late_minute
@@ -71,15 +70,15 @@ def _metrics(t_env: StreamTableEnvironment, settings: JobSettings, statements: S
         ("tokens", "sum", "tokens"): "CAST(token_sum AS DOUBLE)",
         ("cost_usd", "sum", "USD"): "cost_sum_nano / 1000000000.0E0",
     }
-    for (name, aggregation, unit), value in metrics.items():
-        statements.add_insert_sql(f"""
-            INSERT INTO rollup_records SELECT tenant_id || '|' || application_id, JSON_OBJECT(
-              'metric_name' VALUE '{name}', 'timestamp' VALUE REPLACE(REPLACE(window_start, ' ', 'T'), '+00', 'Z'), 'window_duration' VALUE '1m',
-              'aggregation' VALUE '{aggregation}', 'value' VALUE number, 'unit' VALUE '{unit}',
-              'dimensions' VALUE JSON_OBJECT('tenant_id' VALUE tenant_id, 'application_id' VALUE application_id, 'model' VALUE model),
-              'metadata' VALUE JSON_OBJECT('sample_count' VALUE events))
-            FROM (SELECT *, {value} AS number FROM minutes) WHERE number IS NOT NULL
-        """)
+    rows = ", ".join(f"ROW('{name}', '{function}', '{unit}', {value})" for (name, function, unit), value in metrics.items())
+    statements.add_insert_sql(f"""
+        INSERT INTO rollup_records SELECT tenant_id || '|' || application_id, JSON_OBJECT(
+          'metric_name' VALUE name, 'timestamp' VALUE REPLACE(REPLACE(`minute`, ' ', 'T'), '+00', 'Z'), 'window_duration' VALUE '1m',
+          'aggregation' VALUE aggregation, 'value' VALUE number, 'unit' VALUE unit,
+          'dimensions' VALUE JSON_OBJECT('tenant_id' VALUE tenant_id, 'application_id' VALUE application_id, 'model' VALUE model),
+          'metadata' VALUE JSON_OBJECT('sample_count' VALUE events))
+        FROM minutes CROSS JOIN UNNEST(ARRAY[{rows}]) AS metric(name, aggregation, unit, number) WHERE number IS NOT NULL
+    """)
 
 
 def _number(exemplar: str) -> str:

@@ -87,7 +87,8 @@ def _document(value: bytes) -> object:
 
 def _tenant(document: object) -> str | None:
     tenant = document.get("tenant_id") if isinstance(document, dict) else None
-    return tenant[:256] if isinstance(tenant, str) else None
+    # A broken document may name anything; what is no name at all is left out, since it goes on into databases.
+    return tenant[:256] if isinstance(tenant, str) and tenant.isprintable() else None
 
 
 def _value_at(document: object, path: str) -> object:

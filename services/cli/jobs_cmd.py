@@ -79,6 +79,15 @@ def savepoint(name: Name) -> None:
     print(location.removeprefix("file://").removeprefix("file:"))
 
 
+@app.command("graph")
+def graph(name: Name) -> None:
+    """Print the graph of a running job as a Mermaid flow chart."""
+    from services.stack.job_graph import mermaid
+
+    rest, job_id = _find(Layout(default_home()), name)
+    print(mermaid(rest.call(f"/jobs/{job_id}/plan")["plan"]), end="")
+
+
 def _find(layout: Layout, name: str) -> tuple[FlinkRest, str]:
     rest = FlinkRest(f"http://{HOST}:{require_state(layout).ports['flink']}")
     wanted = wanted_jobs(layout).get(name)
