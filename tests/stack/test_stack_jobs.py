@@ -11,6 +11,7 @@ from services.stack.errors import StackError
 from services.stack.flink import JobManager, TaskManager
 from services.stack.flink_rest import innermost
 from services.stack.java import java_home
+from services.stack.opensearch import OpenSearch
 from services.stack.paths import Layout
 from services.stack.ports import WISHES
 from services.stack.service import Context
@@ -89,6 +90,16 @@ def test_class_path_has_the_python_jar_and_follows_changes(context: Context) -> 
     names = {path.name for path in flink_conf.link_lib(context).iterdir()}
     assert "new.jar" in names and "old.jar" not in names
     assert any(name.startswith("flink-python-") for name in names) and all(path.exists() for path in folder.iterdir())
+
+
+def test_every_stack_has_a_search_cluster_of_its_own(context: Context, tmp_path: Path) -> None:
+    def cluster(home: Path) -> str:
+        command = OpenSearch(Context(Layout(home), context.ports, context.java_home)).command()
+        return command[command.index("-clusterName") + 1]
+
+    assert cluster(tmp_path / "a") == cluster(tmp_path / "a") != cluster(tmp_path / "b"), (
+        "nodes on one machine find each other by this name"
+    )
 
 
 def test_wanted_jobs_and_services(tmp_path: Path) -> None:
