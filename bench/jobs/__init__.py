@@ -1,0 +1,1 @@
+"""Topologies that exist only to be measured."""

@@ -1,0 +1,234 @@
+"""End-to-end latency of the standalone job at a steady rate; start-up time and memory of the stack.
+
+Every time is taken on this machine's clock outside the system: when an event is handed to the producer, and when a consumer has the record in hand.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer
+
+from bench.figures import interpolate, summary
+from bench.row import Row
+from bench.sampling import Sampler, service_roots, stack_pss_bytes
+from bench.stack import BenchStack, sentinel
+from bench.topic import EVENT_BYTES, start_at_end
+from sentinel.settings import JobSettings
+from services.stack.paths import Layout
+from services.stack.state import load_endpoints
+from services.stack.submit import wait_running
+from services.traffic.bulk import bulk_events
+from services.traffic.kafka_out import KafkaSender
+
+TOPIC = "llm-telemetry"
+INPUTS = (TOPIC, "llm-metrics", "sentinel-pulse")
+KEYS = 1_000
+HISTORY_S = 200
+"""Of event time, loaded at once: the detectors on panes must have learned before the measurement."""
+HISTORY_RATE = 2_000
+SETTLE_S = 15
+PLANTED_EVERY = 500
+PLANTED_FACTOR = 1_000.0
+"""Above the built-in limit of 30 s for every key."""
+SHIFTED_EVERY = 5
+SHIFT_FACTOR = 6.0
+"""Every fifth application's latency grows to this, one application after the other, for the detectors on panes."""
+READY_S = 60.0
+_LATENCY = re.compile(rb'"latency_ms":([0-9.]+)')
+
+
+@dataclass
+class Seen:
+    """What the consumer saw; times in epoch seconds, of the first record each."""
+
+    by_event: dict[str, float] = field(default_factory=dict)
+    by_window: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(anomaly id, end of the window) of detectors on panes"""
+    anomalies: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """(tenant, application, detector)"""
+    notifications: dict[tuple[str, str, str], float] = field(default_factory=dict)
+
+    def take(self, topic: str, value: bytes, at: float) -> None:
+        """Note one record of llm-anomalies or of a receiver's topic."""
+        record: dict[str, Any] = msgspec.json.decode(value)
+        if topic.startswith("notify-"):
+            group = record["group_labels"]
+            if record["status"] == "firing" and "detector_id" in group:
+                self.notifications.setdefault((record["tenant_id"], group["application_id"], group["detector_id"]), at)
+            return
+        self.anomalies.setdefault((record["tenant_id"], record["application_id"], record["detector_id"]), at)
+        if record.get("detector_type") == "rule":
+            for event_id in record["context"]["sample_events"]:
+                self.by_event.setdefault(event_id, at)
+        else:
+            self.by_window.setdefault((record["anomaly_id"], record["context"]["window_end"]), at)
+
+
+class Watcher(threading.Thread):
+    """Consumes llm-anomalies and the receivers' topics from their ends on."""
+
+    def __init__(self, bootstrap: str) -> None:
+        super().__init__(name="bench-watcher", daemon=True)
+        self.seen = Seen()
+        self.ready = threading.Event()
+        self._stop_now = threading.Event()
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": f"bench-watcher-{uuid.uuid4().hex[:8]}",
+                "auto.offset.reset": "latest",
+                "enable.auto.commit": False,
+                "topic.metadata.refresh.interval.ms": 2_000,
+            }
+        )
+        self._consumer.subscribe(["llm-anomalies", "^notify-.*"], on_assign=lambda *_: self.ready.set())
+
+    def run(self) -> None:
+        while not self._stop_now.is_set():
+            message = self._consumer.poll(0.2)
+            topic, value = (message.topic(), message.value()) if message is not None and message.error() is None else (None, None)
+            if topic and value and topic != "notify-dlq":
+                self.seen.take(topic, value, time.time())
+        self._consumer.close()
+
+    def stop(self) -> Seen:
+        self._stop_now.set()
+        self.join(10)
+        return self.seen
+
+
+def run(stack: BenchStack, row: Row, quick: bool) -> Row:
+    """Per-event rule, detectors on panes and notification, each with its percentiles in milliseconds."""
+    rate, seconds = (1_000, 30) if quick else (5_000, 60)
+    stack.cancel_all()
+    stack.empty_tables()
+    group = f"bench-latency-{uuid.uuid4().hex[:8]}"
+    start_at_end(stack.bootstrap, f"{group}-standalone", *INPUTS)
+    stack.submit("standalone", "jobs.standalone", [], {"SENTINEL_KAFKA_GROUP": group})
+    wait_running(stack.layout, "standalone", lambda text: print(f"  {text}", file=sys.stderr))
+    watcher = Watcher(stack.bootstrap)
+    watcher.start()
+    if not watcher.ready.wait(30):
+        raise SystemExit("bench: the consumer of the latency row got no partitions within 30 s")
+    sender = KafkaSender(stack.bootstrap, TOPIC)
+    sampler = Sampler(service_roots(stack.layout))
+    try:
+        _load_history(sender, quick)
+        print(f"  {rate:,} events/s for {SETTLE_S} + {seconds} s", file=sys.stderr)
+        began = time.time()
+        planted = _live(sender, sampler, rate, SETTLE_S + seconds)
+        sender.finish(30)
+        behind_s = max(0.0, time.time() - began - SETTLE_S - seconds)
+        time.sleep(JobSettings().lateness_ms / 1000 + 2)
+        row.restarts = stack.rest.job(stack.rest.jobs()[0].job_id).restarts
+    finally:
+        seen = watcher.stop()
+        stack.cancel_all()
+    since = began + SETTLE_S
+    row.details = {
+        "events_per_s": rate,
+        "seconds": seconds,
+        "generator_behind_s": round(behind_s, 2),
+        **_figures(seen, {event: at for event, at in planted.items() if at >= since}, since),
+        "cpu_s_per_million": {
+            name: round((interpolate(samples, since + seconds) - interpolate(samples, since)) / (rate * seconds / 1e6), 2)
+            for name, samples in sampler.cpu.items()
+        },
+        "pss_mib": {name: round(value / 2**20) for name, value in sampler.pss.items()},
+    }
+    return row
+
+
+def _figures(seen: Seen, planted: dict[str, float], since: float) -> dict[str, Any]:
+    def millis(values: Iterator[float]) -> dict[str, float]:
+        return {name: round(value, 1) for name, value in summary([value * 1000 for value in values]).items()}
+
+    return {
+        "event_to_anomaly_ms": millis(seen.by_event[event] - at for event, at in planted.items() if event in seen.by_event),
+        "planted_not_seen": sum(event not in seen.by_event for event in planted),
+        "pane_end_to_anomaly_ms": millis(at - _epoch(end) for (_, end), at in seen.by_window.items() if at >= since),
+        "anomaly_to_notification_ms": millis(
+            seen.notifications[key] - at for key, at in seen.anomalies.items() if at >= since and key in seen.notifications
+        ),
+    }
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _load_history(sender: KafkaSender, quick: bool) -> None:
+    rate = HISTORY_RATE // 2 if quick else HISTORY_RATE
+    begin_ms = int((time.time() - HISTORY_S) * 1000)
+    for ts_ms, key, value in bulk_events(HISTORY_S * rate, seed=3, keys=KEYS, event_bytes=EVENT_BYTES, start_ms=begin_ms, rate=rate):
+        sender.send(ts_ms, key, value)
+    sender.finish()
+
+
+def _live(sender: KafkaSender, sampler: Sampler, rate: int, seconds: int) -> dict[str, float]:
+    """Send at the pace of the events' own times; when each planted event was handed over (epoch seconds)."""
+    planted: dict[str, float] = {}
+    shifted: dict[bytes, int] = {}
+    begin_ms = time.time_ns() // 1_000_000
+    next_sample = 0.0
+    stream = bulk_events(
+        rate * seconds,
+        seed=4,
+        keys=KEYS,
+        event_bytes=EVENT_BYTES,
+        start_ms=begin_ms,
+        rate=rate,
+        outlier_every=PLANTED_EVERY,
+        outlier_factor=PLANTED_FACTOR,
+    )
+    for index, (ts_ms, key, value) in enumerate(stream, 1):
+        ahead = ts_ms / 1000 - time.time()
+        if ahead > 0:
+            if time.time() >= next_sample:
+                sampler.sample()
+                next_sample = time.time() + 1.0
+            time.sleep(max(0.0, ts_ms / 1000 - time.time()))
+        if index % PLANTED_EVERY == 0:
+            event_id = str(msgspec.json.decode(value)["event_id"])
+            planted[event_id] = time.time()
+        elif (ts_ms - begin_ms) / 1000 > shifted.setdefault(key, _shift_at(len(shifted), seconds)):
+            value = _LATENCY.sub(lambda found: b'"latency_ms":%.2f' % (float(found[1]) * SHIFT_FACTOR), value)
+        sender.send(ts_ms, key, value)
+    return planted
+
+
+def _shift_at(number: int, seconds: int) -> int:
+    """When the latency of the application of that number grows, in seconds; never, for most."""
+    return SETTLE_S + number // SHIFTED_EVERY % (seconds - SETTLE_S) if number % SHIFTED_EVERY == 0 else seconds + 1
+
+
+def run_stack(home: Path, row: Row) -> Row:
+    """`sentinel up` with everything cached, submission of the standalone job, and memory of all processes a minute after that."""
+    group = "bench-stack"
+    start_at_end(load_endpoints(home).kafka_bootstrap, f"{group}-standalone", *INPUTS)
+    sentinel(home, "down")
+    up_s = sentinel(home, "up")
+    environment = {"SENTINEL_KAFKA_GROUP": group}
+    job_s = sentinel(home, "jobs", "submit", "standalone", "--fresh", environment=environment)
+    time.sleep(READY_S)
+    layout = Layout(home)
+    sampler = Sampler(service_roots(layout))
+    sampler.sample()
+    row.details = {
+        "up_s": round(up_s, 1),
+        "standalone_running_after_s": round(job_s, 1),
+        "stack_pss_mib": round(stack_pss_bytes(layout) / 2**20),
+        "pss_mib": {name: round(value / 2**20) for name, value in sampler.pss.items()},
+    }
+    return row

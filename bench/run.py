@@ -1,0 +1,176 @@
+"""The bench: every row on the same stack and, where it says nothing else, the same topic. `python -m bench --help`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from bench import engine_row, latency, report, udf_cost
+from bench.figures import compare_outliers
+from bench.flink_row import run_job
+from bench.row import Row, outlier_fields
+from bench.stack import DEFAULT_HOME, BenchStack, bring_up, sentinel
+from bench.topic import Filled, fill, read_values, recreate
+from services.stack.paths import project_root
+
+EVENTS = 4_000_000
+QUICK_EVENTS = 200_000
+KEYS = 1_000
+TOPIC = "llm-telemetry"
+SMALL_EVENTS = 200_000
+"""For an engine that would take half an hour for the whole topic."""
+SCALE_KEYS = (100, 10_000, 100_000)
+RESULTS = project_root() / "bench" / "results"
+
+
+class Bench:
+    """One run: the stack, the sizes, and a method a row."""
+
+    def __init__(self, stack: BenchStack, events: int, quick: bool) -> None:
+        self.stack, self.events, self.quick = stack, events, quick
+        self.command = f"python -m bench --events {events}" + (" --quick" if quick else "")
+
+    def rows(self) -> dict[str, Callable[[], Row]]:
+        """Name → what measures it, in the order of a full run."""
+        scale: dict[str, Callable[[], Row]] = {f"scale-keys-{keys}": lambda keys=keys: self.scale_keys(keys) for keys in SCALE_KEYS}  # type: ignore[misc]
+        return {
+            "udf": lambda: udf_cost.run(self._row("udf", "plain Python cost of the hop's steps, one core, no Flink")),
+            "bare-decode": self.bare_decode,
+            "standalone": self.standalone,
+            "zscore-hop": lambda: self.zscore("hop", "decode and validate in the product's Python hop, panes, keyed z-score"),
+            "zscore-sql": lambda: self.zscore("sql", "decode in SQL, panes, keyed z-score"),
+            "bytewax": lambda: self.bytewax(snapshots=False),
+            "bytewax-snapshots": lambda: self.bytewax(snapshots=True),
+            "quix": self.quix,
+            "scale-slots-1": lambda: self.scale_slots(1),
+            "scale-slots-2": lambda: self.scale_slots(2),
+            **scale,
+            "latency": lambda: latency.run(self.stack, self._row("latency", "end to end at a steady rate, standalone job"), self.quick),
+            "stack": lambda: latency.run_stack(
+                self.stack.layout.home, self._row("stack", "`up` with everything cached; memory 60 s after ready")
+            ),
+        }
+
+    def _row(self, name: str, what: str) -> Row:
+        return Row(name=name, what=what, command=f"{self.command} --only {name}")
+
+    def _topic(self) -> Filled:
+        return fill(self.stack.bootstrap, self.stack.layout.home, TOPIC, self.events, KEYS)
+
+    def _small(self, keys: int, events: int) -> Filled:
+        return fill(self.stack.bootstrap, self.stack.layout.home, f"bench-{events}-{keys}", events, keys)
+
+    def bare_decode(self) -> Row:
+        row = self._row("bare-decode", "Flink reads and decodes (SQL `json`, the fields in use) into nothing")
+        return run_job(self.stack, row, "bench.jobs.bare_decode", [], "bare_decode", self._topic())
+
+    def standalone(self) -> Row:
+        row = self._row("standalone", "the whole product: validation, rules, panes, detectors, correlation, alerts, all sinks")
+        return self._standalone(row, "jobs.standalone", [], self._topic())
+
+    def scale_slots(self, slots: int) -> Row:
+        row = self._row(f"scale-slots-{slots}", f"standalone with {slots} slot{'s'[: slots > 1]}")
+        return self._standalone(row, "bench.jobs.slots", [str(slots), "jobs.standalone"], self._topic_for_scale(KEYS))
+
+    def scale_keys(self, keys: int) -> Row:
+        return self._standalone(
+            self._row(f"scale-keys-{keys}", f"standalone with {keys:,} live keys"), "jobs.standalone", [], self._topic_for_scale(keys)
+        )
+
+    def _topic_for_scale(self, keys: int) -> Filled:
+        return self._small(keys, QUICK_EVENTS if self.quick else min(self.events, 1_500_000))
+
+    def _standalone(self, row: Row, module: str, args: list[str], filled: Filled) -> Row:
+        self.stack.cancel_all()
+        self.stack.empty_tables()
+        run_job(self.stack, row, module, args, "standalone", filled)
+        row.details["counted_in_postgres"] = self.stack.counted()
+        return row
+
+    def zscore(self, decode: str, what: str) -> Row:
+        row = self._row(f"zscore-{decode}", what)
+        filled, target = self._topic(), f"bench-outliers-{decode}"
+        recreate(self.stack.bootstrap, target, 1)
+        run_job(self.stack, row, "bench.jobs.zscore", [decode, target], "zscore", filled)
+        found = [value.decode() for value in read_values(self.stack.bootstrap, target)]
+        row.outliers = outlier_fields(compare_outliers(filled.planted, found, filled.learning))
+        return row
+
+    def bytewax(self, snapshots: bool) -> Row:
+        self.stack.cancel_all()
+        engine_row.prepare()
+        suffix = "-snapshots" if snapshots else ""
+        row = self._row(
+            f"bytewax{suffix}", f"Bytewax 0.21: orjson, z-score per event, {'snapshots every 5 s' if snapshots else 'nothing saved'}"
+        )
+        return engine_row.run_bytewax(self.stack.bootstrap, row, self._topic(), snapshots)
+
+    def quix(self) -> Row:
+        self.stack.cancel_all()
+        engine_row.prepare()
+        row = self._row("quix", "Quix Streams 3.28: orjson, z-score per event, state in RocksDB")
+        return engine_row.run_quix(self.stack.bootstrap, row, self._small(KEYS, SMALL_EVENTS))
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on, and with."""
+    packages = ("apache-flink", "confluent-kafka", "msgspec", "numpy", "pandas")
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load_before": [round(load, 2) for load in psutil.getloadavg()],
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--events", type=int, help=f"events in the topic (default {EVENTS:,}; with --quick {QUICK_EVENTS:,})")
+    parser.add_argument("--quick", action="store_true", help="small sizes: shows that everything works, not how fast it is")
+    parser.add_argument("--only", default="", help="rows to measure, comma-separated")
+    parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help="folder of the bench's own stack")
+    parser.add_argument("--keep-up", action="store_true", help="leave the stack running afterwards")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON")
+    options = parser.parse_args()
+    begun = datetime.datetime.now(datetime.UTC)
+    found = machine()
+    names = [name for name in options.only.split(",") if name]
+    home = options.home.resolve()
+    bench = Bench(bring_up(home), options.events or (QUICK_EVENTS if options.quick else EVENTS), options.quick)
+    rows = bench.rows()
+    if unknown := set(names) - rows.keys():
+        parser.error(f"no row is named {', '.join(sorted(unknown))}; rows: {', '.join(rows)}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    target = options.out / f"{begun:%Y-%m-%dT%H%M}.json"
+    document: dict[str, object] = {"begun": begun.isoformat(timespec="seconds"), "command": bench.command, "machine": found, "rows": []}
+    measured: list[Row] = []
+    try:
+        for name, measure in rows.items():
+            if not names or name in names:
+                print(f"bench: {name}", file=sys.stderr)
+                measured.append(measure())
+                document["rows"] = msgspec.to_builtins(measured)
+                # Written after every row: a row that fails late loses nothing.
+                target.write_text(json.dumps(document, indent=1) + "\n")
+    finally:
+        if not options.keep_up:
+            sentinel(home, "down")
+    print(report.render(document))
+    print(f"\n{target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The bench's topics: filled once by the bulk mode of the traffic generator, with planted outliers, and read by every row."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from bench.zscore import WARM_UP
+from services.traffic.bulk import bulk_events
+from services.traffic.kafka_out import KafkaSender
+
+PARTITIONS = 4
+EVENT_BYTES = 900
+EVENTS_PER_SECOND = 10_000
+"""Of event time, not of loading."""
+OUTLIERS = 20
+OUTLIER_FACTOR = 50.0
+TAIL_EVENTS = 400
+TAIL_GAP_MS = 70_000
+"""After the events a few more follow, later by more than a minute: they move event time past the last pane and the last minute."""
+
+
+class Filled(msgspec.Struct):
+    """A filled topic. `events` counts the tail too; `learning`: outliers planted before every key had shown enough."""
+
+    topic: str
+    events: int
+    keys: int
+    planted: list[str]
+    learning: list[str]
+    seconds: float = 0.0
+
+
+def fill(bootstrap: str, home: Path, topic: str, events: int, keys: int) -> Filled:
+    """Fill `topic`, unless it holds these very events from an earlier run."""
+    manifest = home / f"topic-{topic}.json"
+    if manifest.exists():
+        known = msgspec.json.decode(manifest.read_bytes(), type=Filled)
+        if known.events == events + TAIL_EVENTS and known.keys == keys and end_offset(bootstrap, topic) == known.events:
+            return known
+    recreate(bootstrap, topic)
+    every = max(2, events // OUTLIERS // 2 * 2)
+    planted: list[str] = []
+    learning: list[str] = []
+    begin_ms = int(time.time() * 1000) - events * 1000 // EVENTS_PER_SECOND - TAIL_GAP_MS - 5_000
+    sender = KafkaSender(bootstrap, topic, lambda s: print(f"  {topic}: {s.acked:,} of {events:,} events", file=sys.stderr))
+    began = time.monotonic()
+    stream = bulk_events(
+        events,
+        keys=keys,
+        event_bytes=EVENT_BYTES,
+        start_ms=begin_ms,
+        rate=EVENTS_PER_SECOND,
+        outlier_every=every,
+        outlier_factor=OUTLIER_FACTOR,
+    )
+    # Half of the events are responses; with twice the warm-up on the average no key is still learning.
+    learned = keys * WARM_UP * 2 * 2
+    for index, (ts_ms, key, value) in enumerate(stream):
+        sender.send(ts_ms, key, value)
+        if (index + 1) % every == 0:
+            (planted if index >= learned else learning).append(json.loads(value)["event_id"])
+    tail_ms = begin_ms + events * 1000 // EVENTS_PER_SECOND + TAIL_GAP_MS
+    for ts_ms, key, value in bulk_events(TAIL_EVENTS, seed=2, keys=keys, event_bytes=EVENT_BYTES, start_ms=tail_ms, rate=EVENTS_PER_SECOND):
+        sender.send(ts_ms, key, value)
+    sender.finish()
+    filled = Filled(topic, end_offset(bootstrap, topic), keys, planted, learning, time.monotonic() - began)
+    manifest.write_bytes(msgspec.json.encode(filled))
+    return filled
+
+
+def recreate(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> None:
+    """An empty topic of that name, seen by clients. Raises KafkaException when the broker refuses, TimeoutError when it takes over 30 s."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    if topic in admin.list_topics(timeout=15).topics:
+        admin.delete_topics([topic])[topic].result(30)
+        _wait_for(admin, topic, present=False)
+    admin.create_topics([NewTopic(topic, partitions, 1, config={"retention.ms": "86400000"})])[topic].result(30)
+    _wait_for(admin, topic, present=True)
+
+
+def _wait_for(admin: AdminClient, topic: str, present: bool) -> None:
+    deadline = time.monotonic() + 30
+    while (topic in admin.list_topics(timeout=15).topics) is not present:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Kafka did not {'show' if present else 'delete'} topic {topic} within 30 s")
+        time.sleep(0.2)
+
+
+def end_offset(bootstrap: str, topic: str) -> int:
+    """Records that a topic holds (nothing was deleted yet); 0 when there is none."""
+    return sum(partition.offset for partition in ends(bootstrap, topic))
+
+
+def ends(bootstrap: str, topic: str) -> list[TopicPartition]:
+    """End offsets of all partitions."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    known = admin.list_topics(timeout=15).topics
+    if topic not in known:
+        return []
+    places = [TopicPartition(topic, number) for number in known[topic].partitions]
+    found = admin.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=15)
+    return [TopicPartition(place.topic, place.partition, future.result().offset) for place, future in found.items()]
+
+
+def start_at_end(bootstrap: str, group: str, *topics: str) -> None:
+    """Commit the ends as the group's place, so that a job reads only what comes next."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+    try:
+        consumer.commit(offsets=[place for topic in topics for place in ends(bootstrap, topic)], asynchronous=False)
+    finally:
+        consumer.close()
+
+
+def committed(admin: AdminClient, group: str, topic: str) -> int:
+    """Events of a topic that a consumer group has committed."""
+    request = ConsumerGroupTopicPartitions(group)
+    found = admin.list_consumer_group_offsets([request], request_timeout=15)[group].result()
+    return sum(place.offset for place in found.topic_partitions if place.topic == topic and place.offset > 0)
+
+
+def read_values(bootstrap: str, topic: str) -> list[bytes]:
+    """All values of a topic, from its first record to its end."""
+    places = ends(bootstrap, topic)
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"{topic}-reader", "enable.auto.commit": False})
+    wanted = sum(place.offset for place in places)
+    values: list[bytes] = []
+    try:
+        consumer.assign([TopicPartition(place.topic, place.partition, 0) for place in places])
+        deadline = time.monotonic() + 30
+        while len(values) < wanted and time.monotonic() < deadline:
+            values += [message.value() or b"" for message in consumer.consume(1000, timeout=1.0) if message.error() is None]
+    finally:
+        consumer.close()
+    return values

@@ -1,0 +1,66 @@
+"""What the steps of the one Python hop cost an event, without Flink: one process, one core, batches as large as Arrow's."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.row import Row
+from sentinel.config.load import default_config
+from sentinel.config.runtime import RuntimeConfig
+from sentinel.detection.rules.engine import EventRules
+from sentinel.events.columns import columns_of
+from sentinel.events.decode import decode_batch
+from sentinel.events.folding import fold_panes, fold_user_panes
+from services.traffic.bulk import bulk_events
+
+BATCH = 10_000
+BATCHES = 12
+ROUNDS = 3
+
+
+def batches(keys: int = 1_000) -> list[tuple[list[bytes], list[int]]]:
+    """Batches of (values, times) as they arrive at one subtask: event time moves on by two seconds a batch."""
+    begin_ms = int(time.time() * 1000) - 60_000
+    events = list(bulk_events(BATCH * BATCHES, keys=keys, start_ms=begin_ms, rate=BATCH / 2))
+    return [([e[2] for e in part], [e[0] for e in part]) for part in (events[i : i + BATCH] for i in range(0, len(events), BATCH))]
+
+
+def costs(prepared: list[tuple[list[bytes], list[int]]]) -> dict[str, float]:
+    """Microseconds of CPU an event by step; the best of some rounds."""
+    rules = EventRules(RuntimeConfig.from_snapshot(1, default_config().config.to_snapshot()))
+    best: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        spent: dict[str, float] = {}
+        for values, times in prepared:
+            _batch(spent, rules, values, times)
+        for name, seconds in spent.items():
+            micros = seconds * 1e6 / (BATCH * len(prepared))
+            best[name] = round(min(best.get(name, micros), micros), 3)
+    return best | {"all": round(sum(best.values()), 3)}
+
+
+def _batch(spent: dict[str, float], rules: EventRules, values: list[bytes], times: list[int]) -> None:
+    decoded = _timed(spent, "decode and validate", lambda: decode_batch(values, times))
+    columns = _timed(spent, "columns", lambda: columns_of(decoded.events, np.array(times)[decoded.rows]))
+    ids: list[uuid.UUID | str | None] = [event.event_id for event in decoded.events]
+    _timed(spent, "rules", lambda: rules.evaluate(decoded.events, columns, ids, times[0]))
+    _timed(spent, "fold into panes", lambda: fold_panes(columns, ids))
+    _timed(spent, "fold into user panes", lambda: fold_user_panes(columns))
+
+
+def _timed(spent: dict[str, float], name: str, step: Callable[[], Any]) -> Any:
+    began = time.process_time()
+    result = step()
+    spent[name] = spent.get(name, 0.0) + time.process_time() - began
+    return result
+
+
+def run(row: Row) -> Row:
+    """The row."""
+    row.details = {"us_per_event": costs(batches())}
+    return row
