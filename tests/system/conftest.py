@@ -1,0 +1,41 @@
+"""One stack with the job `standalone` serves every test of the session; starting it costs minutes on a small machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.configuration import configuration
+from tests.support.receivers import Receivers, running_receivers
+from tests.support.stack import Stack, running_stack
+from tests.support.telemetry import Segments
+
+# Event time only moves forward. The first ones work in stretches of the past; the trace is moved to end now; the last one sends at present.
+ORDER = ("test_job_graph", "test_config_change", "test_end_to_end", "test_azure_replay", "test_bad_input")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    own = [item for item in items if item.path.parent == Path(__file__).parent]
+    places = [place for place, item in enumerate(items) if item in own]
+    own.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else -1)
+    for place, item in zip(places, own, strict=True):
+        items[place] = item
+
+
+@pytest.fixture(scope="session")
+def receivers() -> Iterator[Receivers]:
+    with running_receivers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def stack(receivers: Receivers) -> Iterator[Stack]:
+    with running_stack(configuration(receivers)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def segments() -> Segments:
+    return Segments()

@@ -1,0 +1,130 @@
+"""`sentinel config apply` on a running job: in force everywhere within 2 s, and a wrong file changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from tests.support.configuration import SLOW_MS, configuration
+from tests.support.receivers import Receivers
+from tests.support.stack import Stack
+from tests.support.streams import PARTITIONS, Sent
+from tests.support.telemetry import Segments, record, response
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.stack
+
+IN_FORCE_S = 2.0
+"""The guarantee: how long after `apply` the old version may still be applied."""
+APPLICATIONS = 16
+"""Enough that every partition, every shard's subtask and every subtask of the keyed operators has some."""
+
+
+def _wave(tenant: str, start_ms: int) -> list[Sent]:
+    """For each application one slow call (a per-event rule) and ten failed ones (a detector on panes), on all partitions."""
+    records = []
+    for number in range(APPLICATIONS):
+        application = f"app-{number}"
+        partition = number % PARTITIONS
+        slow_ms = start_ms + 500
+        records.append(record(response(slow_ms, tenant, application, latency_ms=SLOW_MS + 1.0), slow_ms, partition))
+        for second in range(10):
+            at_ms = start_ms + 1000 * second
+            records.append(record(response(at_ms, tenant, application, status="error"), at_ms, partition))
+    return sorted(records, key=lambda sent: sent.timestamp_ms)
+
+
+def _versions(stack: Stack, tenant: str) -> dict[tuple[str, str], set[int]]:
+    """(detector, application) → versions on all records of the topic, first ones and updates."""
+    found: dict[tuple[str, str], set[int]] = {}
+    for stored in stack.topic("llm-anomalies"):
+        anomaly = stored.json()
+        if anomaly["tenant_id"] == tenant:
+            found.setdefault((anomaly["detector_id"], anomaly["application_id"]), set()).add(anomaly["config_version"])
+    return found
+
+
+def _complete(found: dict[tuple[str, str], set[int]]) -> bool:
+    return len(found) == 2 * APPLICATIONS
+
+
+def _changed(config: dict[str, Any], mark: str) -> dict[str, Any]:
+    changed = copy.deepcopy(config)
+    changed["metadata"]["name"] = mark
+    return changed
+
+
+def test_a_new_version_is_in_force_in_every_subtask(stack: Stack, segments: Segments, receivers: Receivers) -> None:
+    config = configuration(receivers)
+    old = stack.apply(_changed(config, f"before-{uuid4().hex[:6]}"))
+    time.sleep(2 * IN_FORCE_S)
+    before, start_ms = f"before-{uuid4().hex[:8]}", segments.take(5)
+    stack.send_closed(_wave(before, start_ms), start_ms, start_ms + 60_000)
+    seen = wait_for(lambda: _versions(stack, before), 180, "anomalies of both detectors for every application", until=_complete, pause_s=2.0)
+    assert set().union(*seen.values()) == {old}
+
+    new = stack.apply(_changed(config, f"after-{uuid4().hex[:6]}"))
+    assert new == old + 1
+    time.sleep(IN_FORCE_S)
+    # What is produced from here on is past the guarantee, whatever the machine is doing besides.
+    after, start_ms = f"after-{uuid4().hex[:8]}", segments.take(5)
+    stack.send_closed(_wave(after, start_ms), start_ms, start_ms + 60_000)
+    seen = wait_for(lambda: _versions(stack, after), 180, "anomalies under the new version", until=_complete, pause_s=2.0)
+    assert {key: versions for key, versions in seen.items() if versions != {new}} == {}, f"expected version {new} alone"
+    sql = "SELECT min(config_version), max(config_version) FROM sentinel.alerts WHERE tenant_id = %s"
+    wait_for(lambda: stack.rows(sql, after), 60, "alerts under the new version", until=lambda rows: rows == [(new, new)])
+
+
+def test_the_delay_is_measured(stack: Stack, segments: Segments, receivers: Receivers) -> None:
+    """A slow call on every partition ten times a second while the version changes: when did the last old one come in?"""
+    tenant, start_ms = f"delay-{uuid4().hex[:8]}", segments.take(10)
+    new = stack.apply(_changed(configuration(receivers), f"delay-{uuid4().hex[:6]}"))
+    applied = time.monotonic()
+    sent_s: dict[str, float] = {}
+    while time.monotonic() - applied < 3 * IN_FORCE_S:
+        for partition in range(PARTITIONS):
+            # An application of its own each time: no folding joins events before and after the change.
+            application = f"app-{partition}-{len(sent_s)}"
+            at_ms = start_ms + len(sent_s) * 10
+            sent_s[application] = time.monotonic() - applied
+            stack.produce([record(response(at_ms, tenant, application, latency_ms=SLOW_MS + 1.0), at_ms, partition)])
+        time.sleep(0.05)
+    found = wait_for(lambda: _versions(stack, tenant), 120, "an anomaly of each", until=lambda found: len(found) == len(sent_s), pause_s=2.0)
+    old = [sent_s[application] for (_, application), versions in found.items() if versions != {new}]
+    print(f"config change: {len(found)} events; the last one under the old version was sent {max(old, default=0.0):.3f} s after apply")
+    assert max(old, default=0.0) <= IN_FORCE_S
+
+
+def test_a_detector_that_is_added_works_at_once(stack: Stack, segments: Segments, receivers: Receivers) -> None:
+    config = configuration(receivers)
+    added = copy.deepcopy(config["detection"]["detectors"]["items"][0]) | {"id": "slower-call", "name": "slower-call"}
+    added["config"]["value"] = 10 * SLOW_MS
+    config["detection"]["detectors"]["items"].append(added)
+    stack.apply(config)
+    time.sleep(IN_FORCE_S)
+    tenant, start_ms = f"added-{uuid4().hex[:8]}", segments.take(5)
+    stack.produce([record(response(start_ms, tenant, "chat", latency_ms=20.0 * SLOW_MS), start_ms)])
+    wait_for(lambda: {name for name, _ in _versions(stack, tenant)}, 60, "the added rule to fire", until=lambda found: found == {"slow-call", "slower-call"})
+
+
+def test_a_wrong_config_is_refused_and_changes_nothing(stack: Stack, receivers: Receivers, tmp_path: Path) -> None:
+    version = stack.value("SELECT max(version) FROM sentinel.config_versions")
+    published = stack.topic("sentinel-config")[-1].json()["version"]
+    config = configuration(receivers)
+    config["detection"]["detectors"]["items"][0]["config"]["metrik"] = "latency_ms"
+    config["alerting"]["grouping"]["groupWait"] = "soon"
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(config))
+    done = stack.sentinel("config", "apply", str(path), ok=False)
+    said = done.stderr.decode()
+    assert done.returncode == 1
+    for part in (str(path), "detection.detectors.items", "metrik", "metric", "alerting.grouping.groupWait", "soon"):
+        assert part in said, f"{part!r} is missing in: {said}"
+    assert stack.value("SELECT max(version) FROM sentinel.config_versions") == version
+    assert stack.topic("sentinel-config")[-1].json()["version"] == published
