@@ -61,9 +61,11 @@ def pane_batches(t_env: StreamTableEnvironment, inspected: DataStream) -> DataSt
         FROM TABLE(TUMBLE(TABLE user_counts, DESCRIPTOR(counted_at), INTERVAL '10' SECOND))
         GROUP BY shard, tenant_id, application_id, window_start, window_end, window_time
     """)
+    # A view, because Flink 2.3.0 drops the second input of a UNION ALL that is written inside TUMBLE(...) itself.
+    t_env.execute_sql("CREATE TEMPORARY VIEW all_lines AS SELECT * FROM pane_lines UNION ALL SELECT * FROM user_lines")
     batches = t_env.sql_query(f"""
         SELECT shard, {_epoch_ms("window_end")} AS end_ms, LISTAGG(line, '\n') AS lines
-        FROM TABLE(TUMBLE((SELECT * FROM pane_lines UNION ALL SELECT * FROM user_lines), DESCRIPTOR(line_time), INTERVAL '1' SECOND))
+        FROM TABLE(TUMBLE(TABLE all_lines, DESCRIPTOR(line_time), INTERVAL '1' SECOND))
         GROUP BY shard, window_start, window_end
     """)
     return border(t_env, batches)

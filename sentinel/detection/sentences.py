@@ -36,7 +36,7 @@ def describe(config: DetectorConfig, entity: str, found: Detection) -> tuple[str
         return (
             f"Unusual activity of one user of {entity}",
             f"User {found.user_id} sent {found.count} events to {entity} in {duration(seconds)}, {figure(found.observed)} every 10 s; "
-            f"expected at most {figure(found.high)} from his past and his peers; {found.deviation:.1f} sigma",
+            f"expected at most {figure(found.high)} from their past and their peers; {found.deviation:.1f} sigma",
         )
     metric = canonical_metric(config.metric or "")
     up = found.observed >= found.baseline if math.isfinite(found.baseline) else found.observed >= found.threshold

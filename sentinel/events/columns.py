@@ -16,7 +16,10 @@ FloatColumn = npt.NDArray[np.float64]
 IntColumn = npt.NDArray[np.int64]
 BoolColumn = npt.NDArray[np.bool_]
 
-_NAN = float("nan")
+_PROMPTS: frozenset[str | None] = frozenset(("llm.request",))
+_FAILURES: frozenset[str | None] = frozenset(("llm.error",))
+_CALLS: frozenset[str | None] = frozenset(("llm.response", "llm.error"))
+_FINE: frozenset[str | None] = frozenset((None, "success"))
 
 
 class Columns(NamedTuple):
@@ -45,10 +48,10 @@ def columns_of(events: list[Event], times_ms: IntColumn) -> Columns:
     total = _floats([d.total_tokens for d in data])
     prompt = _floats([d.prompt_tokens for d in data])
     completion = _floats([d.completion_tokens for d in data])
-    is_prompt = np.fromiter((kind == "llm.request" for kind in kinds), np.bool_, len(kinds))
-    is_failure = np.fromiter((kind == "llm.error" for kind in kinds), np.bool_, len(kinds))
-    is_call = np.fromiter((kind == "llm.response" for kind in kinds), np.bool_, len(kinds)) | is_failure
-    bad_status = np.fromiter((d.status is not None and d.status != "success" for d in data), np.bool_, len(kinds))
+    is_prompt = _flags(kinds, _PROMPTS)
+    is_failure = _flags(kinds, _FAILURES)
+    is_call = _flags(kinds, _CALLS)
+    bad_status = ~_flags([d.status for d in data], _FINE)
     return Columns(
         times_ms=times_ms,
         is_prompt=is_prompt,
@@ -63,6 +66,11 @@ def columns_of(events: list[Event], times_ms: IntColumn) -> Columns:
         keys=[(event.tenant_id, event.application_id, event.data.model or UNKNOWN_MODEL) for event in events],
         users=[_clean(event.metadata.user_id) if event.metadata is not None and event.metadata.user_id else "" for event in events],
     )
+
+
+def _flags(values: list[str] | list[str | None], wanted: frozenset[str | None]) -> BoolColumn:
+    # `map` over a bound method stays in C.
+    return np.fromiter(map(wanted.__contains__, values), np.bool_, len(values))
 
 
 def _clean(user: str) -> str:

@@ -2,6 +2,8 @@
 
 One flat `Data` serves the five event types: deciding the type first would mean decoding the payload twice. What each type requires is checked by
 `sentinel.events.decode` from `REQUIRED`. Unknown keys are skipped unread: they are the producer's own.
+
+`gc=False`: a decoded event cannot hold a cycle, and a batch of thousands that the collector walks again and again costs as much as decoding it.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Parameters(msgspec.Struct, gc=False):
     top_p: float | None = None
 
 
-class Data(msgspec.Struct):
+class Data(msgspec.Struct, gc=False):
     """The payloads of all event types, every field optional. Latency and duration in ms, cost in USD."""
 
     model: str | None = None
@@ -63,14 +65,14 @@ class Data(msgspec.Struct):
     duration_ms: Quantity | None = None
 
 
-class Metadata(msgspec.Struct):
+class Metadata(msgspec.Struct, gc=False):
     user_id: str | None = None
     session_id: str | None = None
     environment: Literal["dev", "staging", "prod"] | None = None
     tags: dict[str, str] | None = None
 
 
-class Event(msgspec.Struct):
+class Event(msgspec.Struct, gc=False):
     """One telemetry event. `event_id` may be missing: then it is derived from the record's place in Kafka."""
 
     timestamp: ZonedTime

@@ -31,13 +31,16 @@ def submit_job(
         Path | None, typer.Option("--from", exists=True, file_okay=False, help="Savepoint or checkpoint folder to start from.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start without state, even when a checkpoint of an earlier run is there.")] = False,
+    drop_unclaimed: Annotated[
+        bool, typer.Option("--drop-unclaimed", help="After a change of the topology: leave state behind that it has no operator for.")
+    ] = False,
 ) -> None:
     """Submit a topology; wait until it runs and its first checkpoint has completed."""
     from services.stack.submit import job_name, module_of, submit, wait_running
 
     progress, layout, name = Progress(), Layout(default_home()), job_name(topology)
     progress.say(f"submitting {name}")
-    submitted = submit(layout, name, module_of(topology), args or [], restore=restore, fresh=fresh)
+    submitted = submit(layout, name, module_of(topology), args or [], restore=restore, fresh=fresh, drop_unclaimed=drop_unclaimed)
     origin = f"from {submitted.restored_from}" if submitted.restored_from else "without state"
     progress.say(f"job {name} accepted as {submitted.job_id}, {origin}")
     wait_running(layout, name, progress.say)

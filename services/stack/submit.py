@@ -54,11 +54,13 @@ def submit(
     *,
     restore: Path | None = None,
     fresh: bool = False,
+    drop_unclaimed: bool = False,
     only_if_missing: bool = False,
 ) -> Submitted:
     """Runs the topology's client process; returns once the JobManager has accepted the job.
 
-    The job starts from `restore` (a savepoint or checkpoint folder), else from its newest complete checkpoint, unless `fresh`. With
+    The job starts from `restore` (a savepoint or checkpoint folder), else from its newest complete checkpoint, unless `fresh`; with
+    `drop_unclaimed` state of operators that the topology no longer has is left behind instead of refused. With
     `only_if_missing` a job that the cluster already lists under its last id is left alone. Raises StackError with the root cause.
     """
     state = require_state(layout)
@@ -73,17 +75,18 @@ def submit(
                 return Submitted(name, current.job_id, None)
             raise StackError(f"Job {name} is running already ({current.job_id}); cancel it with 'sentinel jobs cancel {name}' first.")
         start = restore or (None if fresh else newest_checkpoint(layout.checkpoints(name)))
-        job_id = _run_client(context, name, module, args, start)
+        job_id = _run_client(context, name, module, args, start, drop_unclaimed)
         want_job(layout, WantedJob(name=name, module=module, args=list(args), job_id=job_id))
     return Submitted(name, job_id, start)
 
 
-def _run_client(context: Context, name: str, module: str, args: Sequence[str], start: Path | None) -> str:
+def _run_client(context: Context, name: str, module: str, args: Sequence[str], start: Path | None, drop_unclaimed: bool = False) -> str:
     layout = context.layout
     folder = layout.run / "client" / name
     config = flink_conf.job_config(context, job_name(module), name)
+    restore: list[str] = []
     if start is not None:
-        config["execution.state-recovery.path"] = start.resolve().as_uri()
+        restore = ["-s", start.resolve().as_uri(), *(["-n"] if drop_unclaimed else [])]
     flink_conf.link_lib(context)
     flink_conf.write(config, folder)
     log_file = layout.logs / f"submit-{name}.log"
@@ -91,7 +94,7 @@ def _run_client(context: Context, name: str, module: str, args: Sequence[str], s
     command += [*log4j_flags(layout.logs / "client.log"), "-cp", str(layout.cache / "flink-lib" / "*")]
     # Flink puts the script's folder on the Python path, so it has one of its own: kafka.py beside this file would hide the package.
     script = Path(__file__).parent / "topology_client" / "run_topology.py"
-    command += ["org.apache.flink.client.cli.CliFrontend", "run", "-d", "-py", str(script), module, *args]
+    command += ["org.apache.flink.client.cli.CliFrontend", "run", "-d", *restore, "-py", str(script), module, *args]
     with log_file.open("w") as output:
         try:
             done = subprocess.run(
@@ -123,7 +126,7 @@ def client_error(output: str) -> str:
     if python and not python[-1].startswith("py4j."):
         return str(python[-1])
     if java:
-        inner = [line for line in java if "ProgramAbortException" not in line]
+        inner = [line for line in java if "ProgramAbortException" not in line and "Python process exits" not in line]
         return str((inner or java)[-1])
     return innermost(output)
 
