@@ -127,3 +127,14 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
         return {number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1] for number in partitions}
     finally:
         consumer.close()
+
+
+def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """Offsets that a group has committed, by partition; a Flink job commits those of each completed checkpoint."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0})
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        found = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=30)
+        return {place.partition: place.offset for place in found if place.offset >= 0}
+    finally:
+        consumer.close()

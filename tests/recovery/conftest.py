@@ -1,0 +1,27 @@
+"""A stack of its own for the tests that kill processes; one for all of them, since each brings back what it killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.configuration import configuration
+from tests.support.receivers import Receivers, running_receivers
+from tests.support.stack import Stack, running_stack
+
+
+@pytest.fixture(scope="session")
+def recovery_receivers() -> Iterator[Receivers]:
+    with running_receivers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def recovery_stack(recovery_receivers: Receivers) -> Iterator[Stack]:
+    # The built-in detectors: what learns over minutes has the most to lose.
+    config = configuration(recovery_receivers, found_by=[])
+    # The rhythm of repeated messages follows the clock; only what the data says is compared.
+    config["alerting"]["grouping"]["groupInterval"] = "1h"
+    with running_stack(config, jobs="standalone", dispatcher=False) as running:
+        yield running
