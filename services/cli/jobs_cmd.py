@@ -88,7 +88,7 @@ def graph(name: Name) -> None:
     from services.stack.job_graph import mermaid
 
     rest, job_id = _find(Layout(default_home()), name)
-    print(mermaid(rest.call(f"/jobs/{job_id}/plan")["plan"]), end="")
+    print(mermaid(rest.call(f"/jobs/{job_id}")), end="")
 
 
 def _find(layout: Layout, name: str) -> tuple[FlinkRest, str]:

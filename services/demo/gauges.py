@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 JOB_NAME = "standalone"
+_RATE_WINDOW_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class JobGauges:
         self._http = httpx.Client(base_url=url, timeout=3.0)
         self._job_id: str | None = None
         self._source: tuple[str, list[str], list[str]] | None = None
-        self._last: tuple[float, float] | None = None
+        self._totals: deque[tuple[float, float]] = deque()
 
     @property
     def job_id(self) -> str | None:
@@ -62,12 +64,20 @@ class JobGauges:
             vertex, read_names, lag_names = self._source
             values = self._sums(vertex, read_names + lag_names)
             total = sum(values.get(name, 0.0) for name in read_names)
-            now = time.monotonic()
-            if self._last is not None and total >= self._last[1]:
-                rate = (total - self._last[1]) / max(now - self._last[0], 1e-3)
-            self._last = (now, total)
+            rate = self._rate(total)
             lag = int(sum(values.get(name, 0.0) for name in lag_names)) if lag_names else None
         return Gauges(rate, lag, self._watermark_delay(detail), self._restarts(), "RUNNING")
+
+    def _rate(self, total: float) -> float | None:
+        """Events per second over the last seconds: Flink refreshes its counters about once a second, so two neighbouring readings say nothing."""
+        now = time.monotonic()
+        if self._totals and total < self._totals[-1][1]:
+            self._totals.clear()
+        self._totals.append((now, total))
+        while now - self._totals[0][0] > _RATE_WINDOW_S:
+            self._totals.popleft()
+        first_s, first = self._totals[0]
+        return (total - first) / (now - first_s) if now - first_s >= 1.0 else None
 
     def _find_source(self, detail: dict[str, Any]) -> tuple[str, list[str], list[str]] | None:
         """The vertex that reads telemetry, with the names of its counters; configuration and control sources read other topics."""

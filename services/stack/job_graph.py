@@ -1,20 +1,20 @@
-"""A running job's graph as a Mermaid flow chart, from the plan that Flink's REST API gives."""
+"""A running job's graph as a Mermaid flow chart, from what Flink's REST API tells of it."""
 
 from __future__ import annotations
 
-import html
 import re
 from typing import Any
 
-_LONGEST_LABEL = 90
+_PLUMBING = ("Calc", "ConstraintEnforcer", "TableToDataStream", "DataStreamToTable", "_stream_key_by_map_operator", "Map")
 
 
-def mermaid(plan: dict[str, Any]) -> str:
-    """The flow chart of a plan (`GET /jobs/<id>/plan`, member `plan`): one box a task, edges with their partitioning."""
-    nodes = sorted(plan["nodes"], key=lambda node: str(node["id"]))
+def mermaid(job: dict[str, Any]) -> str:
+    """The flow chart of a job (`GET /jobs/<id>`): one box a task with the operators chained into it, edges with their partitioning."""
+    nodes = job["plan"]["nodes"]
+    names = {vertex["id"]: vertex["name"] for vertex in job["vertices"]}
     numbers = {node["id"]: f"n{place}" for place, node in enumerate(nodes)}
     lines = ["flowchart LR"]
-    lines += [f'  {numbers[node["id"]]}["{_label(node)}"]' for node in nodes]
+    lines += [f'  {numbers[node["id"]]}["{_label(names[node["id"]])} ×{node["parallelism"]}"]' for node in nodes]
     for node in nodes:
         for source in node.get("inputs", []):
             how = str(source.get("ship_strategy", "")).lower()
@@ -22,13 +22,9 @@ def mermaid(plan: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _label(node: dict[str, Any]) -> str:
-    """The operators that were chained into the task, numbers and catalogue names left out."""
-    text = html.unescape(html.unescape(str(node["description"]))).replace("<br/>", " ")
-    text = re.sub(r"\[\d+\]|default_catalog\.default_database\.|KafkaSource-|:(?=-|\+)|[+`\"]", "", text)
-    text = re.sub(r"\((?:.(?!\())*?\)", "", text)
-    names = [part.strip(" -:") for part in re.split(r"-> |:- |\+- | {2,}", text)]
-    names = [name for name in names if name and not name.startswith(("ConstraintEnforcer", "TableToDataStream", "DataStreamToTable"))]
-    label = " → ".join(dict.fromkeys(names))
-    short = label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL] + " …"
-    return f"{short} ×{node['parallelism']}"
+def _label(name: str) -> str:
+    """The chained operators without the planner's numbers, and without what only converts."""
+    text = re.sub(r"\[\d+\]|default_catalog\.default_database\.|KafkaSource-|Sink: ", "", name)
+    parts = [part.strip(" ()") for part in re.split(r"->|,", text)]
+    kept = [part.replace(": Writer", " → Kafka") for part in parts if part not in _PLUMBING and not part.endswith(": Committer")]
+    return " → ".join(dict.fromkeys(kept)) or "convert"
