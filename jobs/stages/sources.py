@@ -7,12 +7,21 @@ from pyflink.table import StreamTableEnvironment
 from sentinel.settings import JobSettings
 
 FAR_FUTURE_MS = 253_402_300_799_000
+REFUSED_AHEAD_MIN = 5
+"""As `sentinel.events.decode.NEWEST`: records further ahead are refused."""
+TRUSTED_BEHIND_MIN = 2
+"""How far the job may be behind without a refused record of the future making others late."""
 
 
 def telemetry(
     t_env: StreamTableEnvironment, settings: JobSettings, job: str, topics: str | None = None, committed_only: bool = False
 ) -> None:
-    """Table `telemetry`: raw records with their place in Kafka. Event time is the record's timestamp; a clock ahead of ours moves no watermark."""
+    """Table `telemetry`: raw records with their place in Kafka. Event time is the record's timestamp.
+
+    A clock ahead of ours moves no watermark beyond now. A record so far ahead that it is refused says only that about now it was written: were it
+    taken for now, one such record would make all others late whenever the job is some seconds behind; were it passed over, a partition that
+    holds nothing else would stop event time for everybody.
+    """
     t_env.execute_sql(f"""
         CREATE TEMPORARY TABLE telemetry (
           `value` BYTES,
@@ -21,7 +30,10 @@ def telemetry(
           `offset` BIGINT METADATA VIRTUAL,
           `record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
           WATERMARK FOR record_time AS
-            CASE WHEN record_time < CURRENT_TIMESTAMP THEN record_time ELSE CAST(CURRENT_TIMESTAMP AS TIMESTAMP_LTZ(3)) END
+            CASE WHEN record_time < CURRENT_TIMESTAMP THEN record_time
+                 WHEN record_time > TIMESTAMPADD(MINUTE, {REFUSED_AHEAD_MIN}, CURRENT_TIMESTAMP)
+                 THEN CAST(TIMESTAMPADD(MINUTE, -{TRUSTED_BEHIND_MIN}, CURRENT_TIMESTAMP) AS TIMESTAMP_LTZ(3))
+                 ELSE CAST(CURRENT_TIMESTAMP AS TIMESTAMP_LTZ(3)) END
             - INTERVAL '{settings.lateness_ms / 1000}' SECOND(2,3)
         ) WITH ({_kafka(settings, topics or settings.telemetry_topics, job, committed_only)},
           'format' = 'raw',

@@ -49,7 +49,13 @@ def _counted(stack: Stack, run: Run) -> int:
 
 def _wait_counted(stack: Stack, run: Run) -> None:
     wanted = scenario.count()
-    wait_for(lambda: _counted(stack, run), RESUMED_S, f"{wanted:,} events of run {run.name} in the counters", until=lambda n: n >= wanted, pause_s=2.0)
+    wait_for(
+        lambda: _counted(stack, run),
+        RESUMED_S,
+        f"{wanted:,} events of run {run.name} in the counters",
+        until=lambda n: n >= wanted,
+        pause_s=2.0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +107,13 @@ def test_a_killed_process_leaves_no_trace(recovery_stack: Stack, undisturbed: Ro
         f"{service}: killed {ahead} records after checkpoint {checkpoint['id']} ({checkpoint['state_size']:,} bytes of state); "
         f"restored from {restored or 'none, the job went on'}; {repeated} of the broken records were read twice; {written - read:,} records sent after the kill"
     )
-    wait_for(lambda: differences(undisturbed, snapshot(stack, run)), SETTLED_S, "the sinks to be equal to an undisturbed run's", lambda text: not text, 5.0)
+    wait_for(
+        lambda: differences(undisturbed, snapshot(stack, run)),
+        SETTLED_S,
+        "the sinks to be equal to an undisturbed run's",
+        lambda text: not text,
+        5.0,
+    )
 
 
 def test_a_search_cluster_that_is_away_delays_no_alert(recovery_stack: Stack) -> None:
@@ -125,7 +137,13 @@ def test_a_search_cluster_that_is_away_delays_no_alert(recovery_stack: Stack) ->
     replay.finish(stack)
     ids = "SELECT anomaly_id FROM sentinel.anomalies WHERE tenant_id LIKE %s"
     _wait_counted(stack, run)
-    wait_for(lambda: _missing(stack, [row[0] for row in stack.rows(ids, f"{run.name}.%")]), RESUMED_S, "all anomalies in the index", lambda n: n == 0, 3.0)
+    wait_for(
+        lambda: _missing(stack, [row[0] for row in stack.rows(ids, f"{run.name}.%")]),
+        RESUMED_S,
+        "all anomalies in the index",
+        lambda n: n == 0,
+        3.0,
+    )
     assert stack.job("indexing").state == "RUNNING"
 
 
@@ -137,7 +155,9 @@ def _missing(stack: Stack, ids: list[str]) -> int:
     assert ids
     try:
         with OpenSearch(stack.endpoints.opensearch_url, timeout=10, max_retries=0) as client:
-            found = client.search(index="sentinel-anomalies*", body={"query": {"ids": {"values": ids}}, "size": 0, "track_total_hits": True})
+            found = client.search(
+                index="sentinel-anomalies*", body={"query": {"ids": {"values": ids}}, "size": 0, "track_total_hits": True}
+            )
     except OpenSearchException:
         return len(ids)
     return len(ids) - int(found["hits"]["total"]["value"])

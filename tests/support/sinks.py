@@ -148,7 +148,9 @@ def _counters(stack: Stack, run: Run) -> list[Any]:
     return _sorted([[run.original(tenant), run.offset(minute), kind, events] for tenant, minute, kind, events in rows])
 
 
-def _newest(stored: list[Stored], run: Run, key: Callable[[dict[str, Any]], Any], rank: Callable[[dict[str, Any]], Any]) -> dict[Any, dict[str, Any]]:
+def _newest(
+    stored: list[Stored], run: Run, key: Callable[[dict[str, Any]], Any], rank: Callable[[dict[str, Any]], Any]
+) -> dict[Any, dict[str, Any]]:
     """Deduplicated by key: of each the record of the highest rank, the last one of equals."""
     newest: dict[Any, dict[str, Any]] = {}
     for one in stored:
@@ -163,19 +165,32 @@ def _anomaly_records(stack: Stack, run: Run, identities: dict[str, tuple[Any, ..
     newest = _newest(stack.topic("llm-anomalies"), run, lambda a: a["anomaly_id"], lambda a: (a["count"], a["last_seen"], a["update"]))
     unknown = newest.keys() - identities.keys()
     assert not unknown, f"anomalies on the topic that Postgres lacks: {[newest[name] for name in sorted(unknown)][:3]}"
-    return _sorted([[*identities[name], a["count"], a["severity"], run.offset(a["first_seen"]), run.offset(a["last_seen"])] for name, a in newest.items()])
+    return _sorted(
+        [
+            [*identities[name], a["count"], a["severity"], run.offset(a["first_seen"]), run.offset(a["last_seen"])]
+            for name, a in newest.items()
+        ]
+    )
 
 
 def _alert_records(stack: Stack, run: Run) -> list[Any]:
     newest = _newest(stack.topic("llm-alerts"), run, lambda a: a["alert_id"], lambda a: a["count"])
-    rows = [[run.original(a["tenant_id"]), a["definition_id"], a["labels"].get("application_id"), a["labels"].get("detector_id")] for a in newest.values()]
+    rows = [
+        [run.original(a["tenant_id"]), a["definition_id"], a["labels"].get("application_id"), a["labels"].get("detector_id")]
+        for a in newest.values()
+    ]
     figures = [[a["status"], a["severity"], a["count"], run.offset(a["starts_at"]), run.offset(a["last_seen"])] for a in newest.values()]
     return _sorted([row + more for row, more in zip(rows, figures, strict=True)])
 
 
 def _told(stack: Stack, run: Run, receiver: str) -> list[Any]:
     newest = _newest(stack.topic(f"notify-{receiver}"), run, lambda n: n["notification_id"], lambda n: 0)
-    return _sorted([[run.original(n["tenant_id"]), n["group_labels"], n["receiver"], n["sequence"], n["status"], n["severity"]] for n in newest.values()])
+    return _sorted(
+        [
+            [run.original(n["tenant_id"]), n["group_labels"], n["receiver"], n["sequence"], n["status"], n["severity"]]
+            for n in newest.values()
+        ]
+    )
 
 
 def _rollup_records(stack: Stack, run: Run) -> list[Any]:
@@ -184,14 +199,22 @@ def _rollup_records(stack: Stack, run: Run) -> list[Any]:
         found = stored.json()
         place = found["dimensions"]
         if run.owns(place["tenant_id"]):
-            key = (run.original(place["tenant_id"]), place["application_id"], place["model"], found["metric_name"], run.offset(found["timestamp"]))
+            key = (
+                run.original(place["tenant_id"]),
+                place["application_id"],
+                place["model"],
+                found["metric_name"],
+                run.offset(found["timestamp"]),
+            )
             newest[key] = found["value"]
     return _sorted([[*key, value] for key, value in newest.items()])
 
 
 def _dead_letters(stack: Stack, run: Run) -> list[Any]:
     newest = _newest(stack.topic("llm-telemetry-dlq"), run, lambda letter: letter["dlq_id"], lambda _: 0)
-    return _sorted([[run.original(x["tenant_id"]), run.offset(x["record_timestamp"]), x["path"], x["original_bytes"]] for x in newest.values()])
+    return _sorted(
+        [[run.original(x["tenant_id"]), run.offset(x["record_timestamp"]), x["path"], x["original_bytes"]] for x in newest.values()]
+    )
 
 
 def _sorted(rows: list[Any]) -> list[Any]:

@@ -216,7 +216,10 @@ def test_dlq_replay_sends_the_same_bytes_again(stack: Stack, outcome: Outcome) -
     again = [stored for stored in stack.topic(TELEMETRY, start) if stored.value == outcome.bad[place].value]
     assert len(again) == 1 and again[0].place.partition == place.partition
     gained = wait_for(
-        lambda: Counter(stack.counters(TENANT)) - Counter(before), 240, "the replayed event to count", until=lambda found: sum(found.values()) == 1
+        lambda: Counter(stack.counters(TENANT)) - Counter(before),
+        240,
+        "the replayed event to count",
+        until=lambda found: sum(found.values()) == 1,
     )
     assert gained["dlq"] == 0, "the replayed event was accepted"
 

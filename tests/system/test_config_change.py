@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -66,7 +69,9 @@ def test_a_new_version_is_in_force_in_every_subtask(stack: Stack, segments: Segm
     time.sleep(2 * IN_FORCE_S)
     before, start_ms = f"before-{uuid4().hex[:8]}", segments.take(5)
     stack.send_closed(_wave(before, start_ms), start_ms, start_ms + 60_000)
-    seen = wait_for(lambda: _versions(stack, before), 180, "anomalies of both detectors for every application", until=_complete, pause_s=2.0)
+    seen = wait_for(
+        lambda: _versions(stack, before), 180, "anomalies of both detectors for every application", until=_complete, pause_s=2.0
+    )
     assert set().union(*seen.values()) == {old}
 
     new = stack.apply(_changed(config, f"after-{uuid4().hex[:6]}"))
@@ -82,23 +87,37 @@ def test_a_new_version_is_in_force_in_every_subtask(stack: Stack, segments: Segm
 
 
 def test_the_delay_is_measured(stack: Stack, segments: Segments, receivers: Receivers) -> None:
-    """A slow call on every partition ten times a second while the version changes: when did the last old one come in?"""
-    tenant, start_ms = f"delay-{uuid4().hex[:8]}", segments.take(10)
-    new = stack.apply(_changed(configuration(receivers), f"delay-{uuid4().hex[:6]}"))
-    applied = time.monotonic()
+    """Slow calls on every partition all the time while the version changes: when was the last one sent that met the old version?"""
+    tenant, start_ms = f"delay-{uuid4().hex[:8]}", segments.take(5)
     sent_s: dict[str, float] = {}
-    while time.monotonic() - applied < 3 * IN_FORCE_S:
-        for partition in range(PARTITIONS):
-            # An application of its own each time: no folding joins events before and after the change.
-            application = f"app-{partition}-{len(sent_s)}"
-            at_ms = start_ms + len(sent_s) * 10
-            sent_s[application] = time.monotonic() - applied
-            stack.produce([record(response(at_ms, tenant, application, latency_ms=SLOW_MS + 1.0), at_ms, partition)])
-        time.sleep(0.05)
-    found = wait_for(lambda: _versions(stack, tenant), 120, "an anomaly of each", until=lambda found: len(found) == len(sent_s), pause_s=2.0)
-    old = [sent_s[application] for (_, application), versions in found.items() if versions != {new}]
-    print(f"config change: {len(found)} events; the last one under the old version was sent {max(old, default=0.0):.3f} s after apply")
-    assert max(old, default=0.0) <= IN_FORCE_S
+    over = threading.Event()
+
+    def send() -> Iterator[Sent]:
+        for number in itertools.count():
+            for partition in range(PARTITIONS):
+                # An application of its own each time: no folding joins events before and after the change.
+                application = f"app-{partition}-{number}"
+                sent_s[application] = time.time()
+                at_ms = start_ms + number
+                yield record(response(at_ms, tenant, application, latency_ms=SLOW_MS + 1.0), at_ms, partition)
+            if over.wait(0.05):
+                return
+
+    sender = threading.Thread(target=lambda: stack.produce(send()))
+    sender.start()
+    time.sleep(1.0)
+    new = stack.apply(_changed(configuration(receivers), f"delay-{uuid4().hex[:6]}"))
+    time.sleep(2 * IN_FORCE_S)
+    over.set()
+    sender.join(60)
+    published = stack.value("SELECT extract(epoch FROM created_at)::float FROM sentinel.config_versions WHERE version = %s", new)
+    found = wait_for(
+        lambda: _versions(stack, tenant), 120, "an anomaly of each", until=lambda found: len(found) == len(sent_s), pause_s=2.0
+    )
+    old = [sent_s[application] - published for (_, application), versions in found.items() if versions == {new - 1}]
+    assert old and len(old) < len(found), "events before and after the change"
+    print(f"config change: {len(found)} events; the last one that met the old version was sent {max(old):.3f} s after it was published")
+    assert max(old) <= IN_FORCE_S
 
 
 def test_a_detector_that_is_added_works_at_once(stack: Stack, segments: Segments, receivers: Receivers) -> None:
@@ -110,7 +129,12 @@ def test_a_detector_that_is_added_works_at_once(stack: Stack, segments: Segments
     time.sleep(IN_FORCE_S)
     tenant, start_ms = f"added-{uuid4().hex[:8]}", segments.take(5)
     stack.produce([record(response(start_ms, tenant, "chat", latency_ms=20.0 * SLOW_MS), start_ms)])
-    wait_for(lambda: {name for name, _ in _versions(stack, tenant)}, 60, "the added rule to fire", until=lambda found: found == {"slow-call", "slower-call"})
+    wait_for(
+        lambda: {name for name, _ in _versions(stack, tenant)},
+        60,
+        "the added rule to fire",
+        until=lambda found: found == {"slow-call", "slower-call"},
+    )
 
 
 def test_a_wrong_config_is_refused_and_changes_nothing(stack: Stack, receivers: Receivers, tmp_path: Path) -> None:

@@ -52,7 +52,10 @@ def sent(stack: Stack, segments: Segments) -> int:
 def test_attack_and_slow_calls_become_anomalies_in_postgres_and_on_the_topic(stack: Stack, sent: int) -> None:
     sql = "SELECT detector_id, application_id, severity, count, observed_value, anomaly_id FROM sentinel.anomalies WHERE tenant_id = %s"
     found = wait_for(
-        lambda: sorted(stack.rows(sql, TENANT)), 120, "both anomalies in Postgres", until=lambda rows: [r[3] for r in rows] == [1, SLOW_CALLS]
+        lambda: sorted(stack.rows(sql, TENANT)),
+        120,
+        "both anomalies in Postgres",
+        until=lambda rows: [r[3] for r in rows] == [1, SLOW_CALLS],
     )
     assert [row[:4] for row in found] == [
         ("prompt-injection", "chat", "critical", 1),
@@ -129,7 +132,9 @@ def test_late_events_are_counted_and_correct_the_rollups(stack: Stack, segments:
     # The partition has gone on; these lie two minutes and more behind its watermark.
     behind = [record(response(start_ms + n * 1000, tenant, "chat", latency_ms=400.0), start_ms + n * 1000) for n in range(late)]
     stack.produce(behind)
-    wait_for(lambda: stack.counters(tenant), 120, "late events to be counted", until=lambda found: found == {"valid": on_time, "late": late})
+    wait_for(
+        lambda: stack.counters(tenant), 120, "late events to be counted", until=lambda found: found == {"valid": on_time, "late": late}
+    )
 
     sql = """SELECT events, calls, late_events, latency_avg_ms, latency_max_ms, tokens FROM analytics.metrics_1m
              WHERE tenant_id = %s AND application_id = 'chat' AND minute = to_timestamp(%s)"""
