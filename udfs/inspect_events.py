@@ -7,6 +7,7 @@ sits in the row of its record, and what is left is empty and dropped right behin
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
@@ -30,14 +31,16 @@ RESULT_TYPE: DataType = DataTypes.ROW(
     [
         DataTypes.FIELD("pane_keys", DataTypes.ARRAY(DataTypes.STRING())),
         DataTypes.FIELD("pane_sums", DataTypes.ARRAY(DataTypes.BIGINT())),
-        DataTypes.FIELD("user_keys", DataTypes.ARRAY(DataTypes.STRING())),
-        DataTypes.FIELD("user_sums", DataTypes.ARRAY(DataTypes.BIGINT())),
+        DataTypes.FIELD("user_key", DataTypes.STRING()),
+        DataTypes.FIELD("user_start_ms", DataTypes.BIGINT()),
+        DataTypes.FIELD("user_events", DataTypes.BIGINT()),
         DataTypes.FIELD("anomalies", DataTypes.ARRAY(DataTypes.STRING())),
         DataTypes.FIELD("dlq", DataTypes.STRING()),
     ]
 )
 """pane_keys: tenant, application, model, exemplars of latency, tokens and cost, any event id.
-pane_sums: shard, start (epoch ms), `PANE_SUMS`, 18 histogram words. user_keys: tenant, application, user. user_sums: shard, start (epoch ms), events."""
+pane_sums: shard, start (epoch ms), `PANE_SUMS`, 18 histogram words.
+user_key: shard, tenant, application and user joined by tabs. There are nearly as many user rows as events, hence no arrays."""
 
 
 class InspectEvents(ScalarFunction):  # type: ignore[misc]
@@ -52,10 +55,20 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         self._rules = EventRules(self._watch.current)
 
     def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
+        # A batch makes tens of thousands of objects and no cycle among them; collecting in the midst of it would only walk over all of them.
+        gc.disable()
+        try:
+            return self._inspect(value, topic, partition, offset, record_time)
+        finally:
+            gc.enable()
+
+    def _inspect(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
         rules = self._current_rules(self._watch.current)
         now_ms = time.time_ns() // 1_000_000
         size = len(value)
         out: dict[str, Any] = {field.name: [None] * size for field in RESULT_TYPE.fields}
+        out["user_start_ms"] = np.zeros(size, np.int64)
+        out["user_events"] = np.zeros(size, np.int64)
         values = value.tolist()
         times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
         decoded = decode_batch(values, times_ms.tolist())
@@ -79,7 +92,7 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
             if found:
                 out["anomalies"][0] = [anomaly.to_json().decode() for anomaly in found]
             _place_panes(out, columns, ids)
-        return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in out.items()})
+        return pd.DataFrame({name: pd.Series(column, dtype=object if isinstance(column, list) else None) for name, column in out.items()})
 
     def _current_rules(self, config: RuntimeConfig) -> EventRules:
         if config.version != self._rules.config.version:
@@ -93,8 +106,10 @@ def _place_panes(out: dict[str, Any], columns: Columns, ids: list[Any]) -> None:
     out["pane_keys"][:count] = [[*key, *exemplars] for key, exemplars in zip(panes.keys, panes.exemplars, strict=True)]
     out["pane_sums"][:count] = np.column_stack((_shards(panes.keys), panes.starts_ms, panes.sums)).tolist()
     users = fold_user_panes(columns)
-    out["user_keys"][: len(users.keys)] = [list(key) for key in users.keys]
-    out["user_sums"][: len(users.keys)] = np.column_stack((_shards(users.keys), users.starts_ms, users.events)).tolist()
+    count = len(users.keys)
+    out["user_key"][:count] = [f"{shard_of(tenant, application)}\t{tenant}\t{application}\t{user}" for tenant, application, user in users.keys]
+    out["user_start_ms"][:count] = users.starts_ms
+    out["user_events"][:count] = users.events
 
 
 def _shards(keys: list[tuple[str, str, str]]) -> list[int]:

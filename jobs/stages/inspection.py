@@ -17,9 +17,9 @@ def inspected(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: by
     table = t_env.sql_query(f"""
         SELECT {columns}, record_time
         FROM (SELECT inspect_events(`value`, `topic`, `partition`, `offset`, CAST(record_time AS TIMESTAMP_LTZ(3))) AS r, record_time FROM telemetry)
-        WHERE r.pane_keys IS NOT NULL OR r.user_keys IS NOT NULL OR r.anomalies IS NOT NULL OR r.dlq IS NOT NULL
+        WHERE r.pane_keys IS NOT NULL OR r.user_key IS NOT NULL OR r.anomalies IS NOT NULL OR r.dlq IS NOT NULL
         UNION ALL
-        SELECT CAST(NULL AS ARRAY<STRING>), CAST(NULL AS ARRAY<BIGINT>), CAST(NULL AS ARRAY<STRING>), CAST(NULL AS ARRAY<BIGINT>),
+        SELECT CAST(NULL AS ARRAY<STRING>), CAST(NULL AS ARRAY<BIGINT>), CAST(NULL AS STRING), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT),
                CAST(NULL AS ARRAY<STRING>), CAST(NULL AS STRING), record_time
         FROM pulse
     """)

@@ -37,7 +37,7 @@ def panes(t_env: StreamTableEnvironment, inspected: DataStream) -> DataStream:
 
 def pane_batches(t_env: StreamTableEnvironment, inspected: DataStream) -> DataStream:
     """For each shard and second one row (shard, end in epoch ms, lines): its panes and user panes as text, see `operators.pane_lines`."""
-    view_of(t_env, "user_rows", inspected, "pane_time", "TO_TIMESTAMP_LTZ(user_sums[2], 3)")
+    view_of(t_env, "user_rows", inspected, "pane_time", "TO_TIMESTAMP_LTZ(user_start_ms, 3)")
     pane_fields = ", ".join((*KEYS, *EXEMPLARS, *(f"CAST({name} AS STRING)" for name in SUMS)))
     t_env.execute_sql(f"""
         CREATE TEMPORARY VIEW pane_lines AS
@@ -45,12 +45,10 @@ def pane_batches(t_env: StreamTableEnvironment, inspected: DataStream) -> DataSt
     """)
     t_env.execute_sql("""
         CREATE TEMPORARY VIEW user_counts AS
-        SELECT shard, tenant_id, application_id, user_id, SUM(events) AS events, window_time AS counted_at
-        FROM TABLE(TUMBLE((
-          SELECT CAST(user_sums[1] AS INT) AS shard, user_keys[1] AS tenant_id, user_keys[2] AS application_id, user_keys[3] AS user_id,
-                 user_sums[3] AS events, pane_time
-          FROM user_rows WHERE user_sums IS NOT NULL), DESCRIPTOR(pane_time), INTERVAL '10' SECOND))
-        GROUP BY shard, tenant_id, application_id, user_id, window_start, window_end, window_time
+        SELECT user_key, SUM(user_events) AS events, window_time AS counted_at
+        FROM TABLE(TUMBLE((SELECT user_key, user_events, pane_time FROM user_rows WHERE user_key IS NOT NULL),
+                          DESCRIPTOR(pane_time), INTERVAL '10' SECOND))
+        GROUP BY user_key, window_start, window_end, window_time
     """)
     t_env.execute_sql(f"""
         CREATE TEMPORARY VIEW user_lines AS
@@ -58,7 +56,10 @@ def pane_batches(t_env: StreamTableEnvironment, inspected: DataStream) -> DataSt
                CONCAT_WS(CHR(9), 'users', CAST({_epoch_ms("window_start")} AS STRING), tenant_id, application_id,
                          MAX(LPAD(CAST(events AS STRING), 16, '0') || user_id), CAST(COUNT(*) AS STRING), CAST(SUM(events) AS STRING)) AS line,
                window_time AS line_time
-        FROM TABLE(TUMBLE(TABLE user_counts, DESCRIPTOR(counted_at), INTERVAL '10' SECOND))
+        FROM TABLE(TUMBLE((
+          SELECT CAST(SPLIT_INDEX(user_key, CHR(9), 0) AS INT) AS shard, SPLIT_INDEX(user_key, CHR(9), 1) AS tenant_id,
+                 SPLIT_INDEX(user_key, CHR(9), 2) AS application_id, SPLIT_INDEX(user_key, CHR(9), 3) AS user_id, events, counted_at
+          FROM user_counts), DESCRIPTOR(counted_at), INTERVAL '10' SECOND))
         GROUP BY shard, tenant_id, application_id, window_start, window_end, window_time
     """)
     # A view, because Flink 2.3.0 drops the second input of a UNION ALL that is written inside TUMBLE(...) itself.
