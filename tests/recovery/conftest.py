@@ -20,7 +20,7 @@ def recovery_receivers() -> Iterator[Receivers]:
 @pytest.fixture(scope="session")
 def recovery_stack(recovery_receivers: Receivers) -> Iterator[Stack]:
     # The built-in detectors: what learns over minutes has the most to lose.
-    config = configuration(recovery_receivers, found_by=[])
+    config = configuration(recovery_receivers, builtin_detectors=True)
     # The rhythm of repeated messages follows the clock; only what the data says is compared.
     config["alerting"]["grouping"]["groupInterval"] = "1h"
     with running_stack(config, jobs="standalone", dispatcher=False) as running:
