@@ -12,7 +12,7 @@ from services.stack.processes import tagged
 from services.stack.state import running_state
 
 ENGINE = ("taskmanager", "jobmanager")
-PSS_EVERY_S = 5.0
+PSS_EVERY_S = 1.5
 
 
 def service_roots(layout: Layout) -> dict[str, int]:
@@ -54,7 +54,7 @@ def stack_pss_bytes(layout: Layout) -> int:
 
 
 class Sampler:
-    """Samples of named process trees: CPU at each call, memory every five seconds."""
+    """Samples of named process trees: CPU at each call, memory every one and a half seconds."""
 
     def __init__(self, roots: dict[str, int]) -> None:
         self._roots = roots

@@ -23,7 +23,8 @@ OUTLIERS = 20
 OUTLIER_FACTOR = 50.0
 TAIL_EVENTS = 400
 TAIL_GAP_MS = 70_000
-"""After the events a few more follow, later by more than a minute: they move event time past the last pane and the last minute."""
+"""After the events a few more follow, later by more than a minute: they move event time past the last pane and the last minute.
+Requests only: they have no latency to judge."""
 
 
 class Filled(msgspec.Struct):
@@ -67,7 +68,9 @@ def fill(bootstrap: str, home: Path, topic: str, events: int, keys: int) -> Fill
         if (index + 1) % every == 0:
             (planted if index >= learned else learning).append(json.loads(value)["event_id"])
     tail_ms = begin_ms + events * 1000 // EVENTS_PER_SECOND + TAIL_GAP_MS
-    for ts_ms, key, value in bulk_events(TAIL_EVENTS, seed=2, keys=keys, event_bytes=EVENT_BYTES, start_ms=tail_ms, rate=EVENTS_PER_SECOND):
+    for ts_ms, key, value in bulk_events(
+        TAIL_EVENTS, seed=2, keys=keys, event_bytes=EVENT_BYTES, start_ms=tail_ms, rate=EVENTS_PER_SECOND, mix="requests"
+    ):
         sender.send(ts_ms, key, value)
     sender.finish()
     filled = Filled(topic, end_offset(bootstrap, topic), keys, planted, learning, time.monotonic() - began)

@@ -16,10 +16,9 @@ FloatColumn = npt.NDArray[np.float64]
 IntColumn = npt.NDArray[np.int64]
 BoolColumn = npt.NDArray[np.bool_]
 
-_PROMPTS: frozenset[str | None] = frozenset(("llm.request",))
-_FAILURES: frozenset[str | None] = frozenset(("llm.error",))
-_CALLS: frozenset[str | None] = frozenset(("llm.response", "llm.error"))
-_FINE: frozenset[str | None] = frozenset((None, "success"))
+_PROMPT, _RESPONSE, _FAILURE, _OTHER = range(4)
+_KINDS = {"llm.request": _PROMPT, "llm.response": _RESPONSE, "llm.error": _FAILURE, "llm.metric": _OTHER, "llm.trace": _OTHER}
+_NAN = float("nan")
 
 
 class Columns(NamedTuple):
@@ -42,35 +41,28 @@ class Columns(NamedTuple):
 
 def columns_of(events: list[Event], times_ms: IntColumn) -> Columns:
     """Extract the columns; `times_ms` has one event time for each event."""
-    kinds = [event.event_type for event in events]
+    kinds = np.array([_KINDS[event.event_type] for event in events], np.int8)
     data = [event.data for event in events]
-    latency_ms = _floats([d.latency_ms for d in data])
-    total = _floats([d.total_tokens for d in data])
-    prompt = _floats([d.prompt_tokens for d in data])
-    completion = _floats([d.completion_tokens for d in data])
-    is_prompt = _flags(kinds, _PROMPTS)
-    is_failure = _flags(kinds, _FAILURES)
-    is_call = _flags(kinds, _CALLS)
-    bad_status = ~_flags([d.status for d in data], _FINE)
+    total = _floats([_NAN if (count := d.total_tokens) is None else count for d in data])
+    prompt = _floats([_NAN if (count := d.prompt_tokens) is None else count for d in data])
+    completion = _floats([_NAN if (count := d.completion_tokens) is None else count for d in data])
+    is_failure = kinds == _FAILURE
+    is_call = (kinds == _RESPONSE) | is_failure
+    bad_status = np.array([d.status is not None and d.status != "success" for d in data], np.bool_)
     return Columns(
         times_ms=times_ms,
-        is_prompt=is_prompt,
+        is_prompt=kinds == _PROMPT,
         is_call=is_call,
         is_error=is_failure | (is_call & bad_status),
-        latency_ms=latency_ms,
+        latency_ms=_floats([_NAN if (value := d.latency_ms) is None else value for d in data]),
         # A response that names no total has the sum of its parts, when it names both.
         total_tokens=np.where(np.isnan(total), prompt + completion, total),
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cost=_floats([d.cost for d in data]),
+        cost=_floats([_NAN if (value := d.cost) is None else value for d in data]),
         keys=[(event.tenant_id, event.application_id, event.data.model or UNKNOWN_MODEL) for event in events],
         users=[_clean(event.metadata.user_id) if event.metadata is not None and event.metadata.user_id else "" for event in events],
     )
-
-
-def _flags(values: list[str] | list[str | None], wanted: frozenset[str | None]) -> BoolColumn:
-    # `map` over a bound method stays in C.
-    return np.fromiter(map(wanted.__contains__, values), np.bool_, len(values))
 
 
 def _clean(user: str) -> str:
@@ -78,6 +70,6 @@ def _clean(user: str) -> str:
     return user if user.isprintable() else user.encode("unicode_escape").decode()
 
 
-def _floats(values: list[float | None] | list[int | None]) -> FloatColumn:
-    # numpy turns None into NaN when the type is float.
-    return np.array(values, dtype=np.float64)
+def _floats(values: list[float] | list[float | int]) -> FloatColumn:
+    # Made of numbers only: numpy takes three times as long for a list that holds None.
+    return np.array(values, np.float64)

@@ -7,7 +7,6 @@ because every quantity is an integer sum or a maximum. Exemplars travel as text 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -123,9 +122,10 @@ def fold_user_panes(columns: Columns) -> PartialUserPanes:
 
 def _group(keys: Sequence[tuple[str, str, str]], starts: IntColumn) -> tuple[IntColumn, IntColumn]:
     """The group number of each row (groups are equal key and start), and the first row of each group."""
-    # Numbered in the order of appearance. Three passes in C are several times faster than one loop in Python.
-    key_numbers = dict(zip(dict.fromkeys(keys), itertools.count()))
-    codes = np.fromiter(map(key_numbers.__getitem__, keys), np.int64, len(keys))
+    key_numbers: dict[tuple[str, str, str], int] = {}
+    number = key_numbers.setdefault
+    # A list comprehension costs half of what np.fromiter over a generator does.
+    codes = np.array([number(key, len(key_numbers)) for key in keys], np.int64)
     combined = codes + (starts - starts.min()) * len(key_numbers)
     _, first_rows, groups = np.unique(combined, return_index=True, return_inverse=True)
     return groups.astype(np.int64), first_rows.astype(np.int64)

@@ -67,10 +67,24 @@ def test_the_shared_z_score_finds_a_fiftyfold_latency_and_nothing_else() -> None
 
 
 def test_the_table_shows_the_share_of_the_bare_read() -> None:
-    machine = {"cores": 2, "memory_gib": 8.0, "system": "Linux", "python": "3.11", "packages": {"apache-flink": "2.3.0"}, "load_before": [0.1]}
+    machine = {
+        "cores": 2,
+        "memory_gib": 8.0,
+        "system": "Linux",
+        "python": "3.11",
+        "packages": {"apache-flink": "2.3.0"},
+        "load_before": [0.1],
+    }
     rows = [
         {"name": "bare-decode", "what": "bare", "command": "c", "events": 1000, "rate": 200.0},
-        {"name": "standalone", "what": "all", "command": "c", "events": 1000, "rate": 50.0, "outliers": {"found": 1, "planted": 2, "extra": [], "same": False}},
+        {
+            "name": "standalone",
+            "what": "all",
+            "command": "c",
+            "events": 1000,
+            "rate": 50.0,
+            "outliers": {"found": 1, "planted": 2, "extra": [], "same": False},
+        },
         {"name": "latency", "what": "end to end", "command": "c", "details": {"event_to_anomaly_ms": {"p50": 12.0}}},
     ]
     text = render({"begun": "now", "command": "c", "machine": machine, "rows": rows})
