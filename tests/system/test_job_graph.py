@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import urllib.request
 from typing import Any
 
 import pytest
 
+from services.stack import flink_conf
+from services.stack.java import java_home
+from services.stack.paths import project_root
+from services.stack.service import Context
+from services.stack.state import require_state
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack
@@ -17,6 +26,10 @@ NAMED = {
     "alerting": "alert life cycle",
 }
 """uid → name of the operators with state of ours; planner operators have generated uids (`table.exec.uid.generation`)."""
+
+TOPOLOGIES = ("standalone", "ingestion", "detection", "alerting", "rollup", "indexing")
+STATELESS = {"Map", "_stream_key_by_map_operator"}
+"""What PyFlink puts between operators by itself: keys, and the two sides of a side output. It cannot be given a uid and keeps nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +43,31 @@ def test_every_operator_has_a_name_and_a_uid(stack: Stack, job: str) -> None:
     names = " ".join(vertex["name"] for vertex in vertices)
     for name in NAMED.values():
         assert name in names, f"operator {name!r} is in no task: {names[:1000]}"
+
+
+@pytest.fixture(scope="module")
+def graphs(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """Operators of every topology, as its client builds them."""
+    folder = tmp_path_factory.mktemp("graphs")
+    context = Context(stack.layout, require_state(stack.layout).ports, java_home())
+    flink_conf.write(flink_conf.job_config(context, "standalone", "graphs"), folder)
+    command = [sys.executable, "-m", "tests.support.stream_graphs", str(folder / "graphs.json"), *TOPOLOGIES]
+    environment = flink_conf.flink_environment(context, folder)
+    done = subprocess.run(command, env=environment, cwd=project_root(), capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads((folder / "graphs.json").read_text())
+    assert isinstance(found, dict) and set(found) == set(TOPOLOGIES)
+    return found
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_every_operator_that_could_keep_state_has_a_uid(graphs: dict[str, list[dict[str, Any]]], topology: str) -> None:
+    operators = graphs[topology]
+    without = [operator["name"] for operator in operators if not operator["uid"] and operator["name"] not in STATELESS]
+    assert operators and not without, f"{topology}: {without}"
+    uids = [operator["uid"] for operator in operators if operator["uid"]]
+    assert len(uids) == len(set(uids))
+    assert all(operator["name"].strip() for operator in operators)
 
 
 def test_checkpoints_are_exactly_once_and_kept(stack: Stack, job: str) -> None:
@@ -70,9 +108,6 @@ def test_job_never_restarted(stack: Stack, job: str) -> None:
 
 
 def _list(stack: Stack, path: str) -> list[dict[str, str]]:
-    import json
-    import urllib.request
-
     with urllib.request.urlopen(f"{stack.endpoints.flink_rest_url}{path}", timeout=20) as answer:
         found = json.loads(answer.read())
     assert isinstance(found, list)

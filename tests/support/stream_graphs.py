@@ -1,0 +1,37 @@
+"""`python -m tests.support.stream_graphs OUT TOPOLOGY…`: builds each topology as its client does, and writes its operators instead of running it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    from pyflink.datastream import StreamExecutionEnvironment
+
+    out, topologies = Path(sys.argv[1]), sys.argv[2:]
+    graphs: dict[str, list[dict[str, Any]]] = {}
+
+    def write_down(environment: StreamExecutionEnvironment, job: str) -> None:
+        nodes = environment._j_stream_execution_environment.getStreamGraph(False).getStreamNodes().toArray()
+        graphs[job] = [
+            {
+                "id": node.getId(),
+                "name": node.getOperatorName(),
+                "uid": node.getTransformationUID(),
+                "max_parallelism": node.getMaxParallelism(),
+            }
+            for node in nodes
+        ]
+
+    StreamExecutionEnvironment.execute = write_down
+    for topology in topologies:
+        import_module(f"jobs.{topology}").main()
+    out.write_text(json.dumps(graphs))
+
+
+if __name__ == "__main__":
+    main()
