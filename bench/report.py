@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_ENGINE = ("taskmanager", "jobmanager", "engine-0", "engine-1")
+_ENGINE = ("taskmanager", "python-workers", "jobmanager", "engine-0", "engine-1")
 
 
 def render(document: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from services.stack.processes import tagged
 from services.stack.state import running_state
 
 ENGINE = ("taskmanager", "jobmanager")
+WORKERS = "python-workers"
+"""The TaskManager's children, counted apart from its JVM."""
 PSS_EVERY_S = 1.5
 
 
@@ -58,8 +60,9 @@ class Sampler:
 
     def __init__(self, roots: dict[str, int]) -> None:
         self._roots = roots
-        self.cpu: dict[str, list[tuple[float, float]]] = {name: [] for name in roots}
-        self.pss: dict[str, int] = dict.fromkeys(roots, 0)
+        names = [*roots, *([WORKERS] if "taskmanager" in roots else [])]
+        self.cpu: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+        self.pss: dict[str, int] = dict.fromkeys(names, 0)
         """The highest seen, in bytes."""
         self._next_pss = 0.0
 
@@ -69,8 +72,10 @@ class Sampler:
         weigh = now >= self._next_pss
         if weigh:
             self._next_pss = now + PSS_EVERY_S
-        for name, pid in self._roots.items():
-            processes = tree(pid)
+        trees = {name: tree(pid) for name, pid in self._roots.items()}
+        if "taskmanager" in trees:
+            trees["taskmanager"], trees[WORKERS] = trees["taskmanager"][:1], trees["taskmanager"][1:]
+        for name, processes in trees.items():
             self.cpu[name].append((now, cpu_seconds(processes)))
             if weigh:
                 self.pss[name] = max(self.pss[name], pss_bytes(processes))

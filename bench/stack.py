@@ -16,7 +16,6 @@ from typing import Any
 
 import psycopg
 
-from sentinel.config.load import DEFAULT_FILE
 from services.stack.errors import StackError
 from services.stack.flink_rest import ENDED, FlinkRest
 from services.stack.paths import Layout, project_root
@@ -101,7 +100,7 @@ def sentinel(home: Path, *arguments: str, environment: dict[str, str] | None = N
 
 
 def bring_up(home: Path) -> BenchStack:
-    """Start the bench's stack, or join it, with the default configuration in force.
+    """Start the bench's stack, or join it; `up` puts the default configuration into force.
 
     Raises SystemExit when `home` holds a stack that was not made by the bench.
     """
@@ -112,12 +111,9 @@ def bring_up(home: Path) -> BenchStack:
     home.mkdir(parents=True, exist_ok=True)
     (home / _MARK).touch()
     (home / ".gitignore").write_text("*\n")
-    fresh = not (home / "run" / "jobs.json").exists()
     layout = Layout(home)
     if running_state(layout) is None:
         sentinel(home, "up")
-    if fresh:
-        sentinel(home, "config", "apply", str(DEFAULT_FILE))
     stack = BenchStack(layout, load_endpoints(home))
     stack.cancel_all()
     return stack
