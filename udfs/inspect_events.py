@@ -53,6 +53,9 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
     def open(self, function_context: FunctionContext) -> None:
         self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
         self._rules = EventRules(self._watch.current)
+        # Libraries and rules stay for good: out of the collector's sight they cost it nothing (2 to 3 µs an event otherwise).
+        gc.collect()
+        gc.freeze()
 
     def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
         # A batch makes tens of thousands of objects and no cycle among them; collecting in the midst of it would only walk over all of them.

@@ -9,6 +9,8 @@ from sentinel.settings import JobSettings
 FAR_FUTURE_MS = 253_402_300_799_000
 REFUSED_AHEAD_MIN = 5
 """As `sentinel.events.decode.NEWEST`: records further ahead are refused."""
+PULSE_IDLE_MS = 2_000
+"""Pulses come every second or not at all; once they end they must not hold back the telemetry that resumed."""
 TRUSTED_BEHIND_MIN = 2
 """How far the job may be behind without a refused record of the future making others late."""
 
@@ -51,7 +53,7 @@ def pulse(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> Non
         ) WITH ({_kafka(settings, "sentinel-pulse", job)},
           'format' = 'raw',
           'scan.parallelism' = '1',
-          'scan.watermark.idle-timeout' = '{settings.idle_ms} ms')
+          'scan.watermark.idle-timeout' = '{PULSE_IDLE_MS} ms')
     """)
 
 
