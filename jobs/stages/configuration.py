@@ -13,4 +13,4 @@ from sentinel.settings import JobSettings
 def configuration(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> BroadcastStream:
     """Published configurations, for every subtask of the keyed operators."""
     sources.configuration(t_env, settings, job)
-    return t_env.to_data_stream(t_env.sql_query("SELECT record, far_future FROM configuration")).broadcast(CONFIGURATION)
+    return t_env.to_data_stream(t_env.sql_query("SELECT record, long_past FROM configuration")).broadcast(CONFIGURATION)

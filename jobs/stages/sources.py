@@ -6,7 +6,6 @@ from pyflink.table import StreamTableEnvironment
 
 from sentinel.settings import JobSettings
 
-FAR_FUTURE_MS = 253_402_300_799_000
 REFUSED_AHEAD_MIN = 5
 """As `sentinel.events.decode.NEWEST`: records further ahead are refused."""
 PULSE_IDLE_MS = 2_000
@@ -58,12 +57,17 @@ def pulse(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> Non
 
 
 def configuration(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
-    """Table `configuration`: published versions. Its event time lies in the far future and goes idle at once: it never holds event time back."""
+    """Table `configuration`: published versions.
+
+    Its event time is that of 1970 and it is idle after 200 ms, so that a new version holds event time back no longer than that. A time of the far
+    future would hold back nothing, but when telemetry is idle as well Flink takes the highest time of the idle inputs: that of the far future,
+    and every timer of the detectors would fire from then on.
+    """
     t_env.execute_sql(f"""
         CREATE TEMPORARY TABLE configuration (
           `record` STRING,
-          `far_future` AS TO_TIMESTAMP_LTZ({FAR_FUTURE_MS}, 3),
-          WATERMARK FOR far_future AS far_future
+          `long_past` AS TO_TIMESTAMP_LTZ(0, 3),
+          WATERMARK FOR long_past AS long_past
         ) WITH ({_kafka(settings, "sentinel-config", job)},
           'format' = 'raw',
           'scan.parallelism' = '1',
