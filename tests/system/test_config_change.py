@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,3 +154,24 @@ def test_a_wrong_config_is_refused_and_changes_nothing(stack: Stack, receivers: 
         assert part in said, f"{part!r} is missing in: {said}"
     assert stack.value("SELECT max(version) FROM sentinel.config_versions") == version
     assert stack.topic("sentinel-config")[-1].json()["version"] == published
+
+
+def test_event_time_stays_with_telemetry_while_it_is_quiet(stack: Stack, segments: Segments, receivers: Receivers) -> None:
+    """The configuration is an input of the detectors too: neither a new version nor the quiet may move their event time."""
+    start_ms = segments.take(5)
+    stack.send_closed([], start_ms, start_ms + 60_000)
+    wait_for(lambda: _detectors_at_ms(stack), 120, "the detectors to follow", until=lambda at: at >= start_ms)
+    stack.apply(_changed(configuration(receivers), f"quiet-{uuid4().hex[:6]}"))
+    # Longer than every idle timeout (5 s), and than the time for which Flink keeps a metric (10 s).
+    time.sleep(25.0)
+    assert _detectors_at_ms(stack) < time.time() * 1000
+
+
+def _detectors_at_ms(stack: Stack) -> int:
+    """The event time that the detectors on panes have reached, of the subtask that is furthest."""
+    vertices = stack.rest.call(f"/jobs/{stack.job_id('standalone')}")["vertices"]
+    vertex = next(vertex["id"] for vertex in vertices if vertex["name"].startswith("detectors on panes"))
+    names = [f"{subtask}.detectors_on_panes.currentOutputWatermark" for subtask in range(2)]
+    url = f"{stack.endpoints.flink_rest_url}/jobs/{stack.job_id('standalone')}/vertices/{vertex}/metrics?get={','.join(names)}"
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return max((int(metric["value"]) for metric in json.loads(answer.read())), default=-1)
