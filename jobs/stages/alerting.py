@@ -6,13 +6,13 @@ from pyflink.common import Types
 from pyflink.datastream import BroadcastStream, DataStream
 from pyflink.table import StreamTableEnvironment
 
-from jobs.stages.environment import border
+from jobs.stages.environment import rows_for_python
 from operators import alerting, routing
 
 
 def routed(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> DataStream:
     """Rows (alert key, JSON) of table `anomaly_records`: one for each alert definition that an anomaly matches."""
-    anomalies = border(
+    anomalies = rows_for_python(
         t_env,
         t_env.sql_query(
             "SELECT JSON_VALUE(record, '$.tenant_id') || '|' || JSON_VALUE(record, '$.application_id'), record FROM anomaly_records"

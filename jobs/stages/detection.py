@@ -6,7 +6,7 @@ from pyflink.common import Types
 from pyflink.datastream import BroadcastStream, DataStream
 from pyflink.table import StreamTableEnvironment
 
-from jobs.stages.environment import border, view_of
+from jobs.stages.environment import border, rows_for_python, view_of
 from operators import correlation, pane_detection
 
 
@@ -28,7 +28,7 @@ def pane_findings(t_env: StreamTableEnvironment, batches: DataStream, configurat
 
 def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
     """All findings of an application together: (anomaly rows for the sinks, rows (alert key, JSON) for alerting)."""
-    findings = border(
+    findings = rows_for_python(
         t_env, t_env.sql_query("SELECT application, record FROM event_findings UNION ALL SELECT application, record FROM pane_findings")
     )
     keyed = findings.key_by(lambda row: row[0], key_type=Types.STRING())

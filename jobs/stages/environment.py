@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
 from pyflink.table import Schema, StreamTableEnvironment, Table
+from pyflink.util.java_utils import get_java_class
 
 MAX_PARALLELISM = 720
 """Key groups of every job; it can never change later without losing state."""
@@ -33,7 +35,18 @@ def create_environment(job_name: str) -> tuple[StreamExecutionEnvironment, Strea
 
 
 def border(t_env: StreamTableEnvironment, table: Table) -> DataStream:
-    """Turn a table into a stream once, so that several consumers share one physical operator instead of planning it again each."""
+    """Turn a table into a stream once, so that several consumers share one physical operator instead of planning it again each.
+
+    Rows keep the planner's own form, so neither side of the border converts them. Python operators cannot read that form: see `rows_for_python`.
+    """
+    jvm = get_gateway().jvm
+    row_data = get_java_class(jvm.org.apache.flink.table.data.RowData)
+    data_type = table._j_table.getResolvedSchema().toSourceRowDataType().notNull().bridgedTo(row_data)
+    return DataStream(t_env._j_tenv.toDataStream(table._j_table, data_type))
+
+
+def rows_for_python(t_env: StreamTableEnvironment, table: Table) -> DataStream:
+    """A table as a stream of rows that Python operators read."""
     return t_env.to_data_stream(table)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyflink.datastream import DataStream
 from pyflink.table import StreamTableEnvironment
 
-from jobs.stages.environment import border, view_of
+from jobs.stages.environment import border, rows_for_python, view_of
 from sentinel.events.folding import EXEMPLARS, PANE_SUMS
 from sentinel.panes import HISTOGRAM_WORDS
 
@@ -69,7 +69,7 @@ def pane_batches(t_env: StreamTableEnvironment, inspected: DataStream) -> DataSt
         FROM TABLE(TUMBLE(TABLE all_lines, DESCRIPTOR(line_time), INTERVAL '1' SECOND))
         GROUP BY shard, window_start, window_end
     """)
-    return border(t_env, batches)
+    return rows_for_python(t_env, batches)
 
 
 def _aggregates(function: str, names: tuple[str, ...]) -> str:

@@ -46,7 +46,9 @@ def reject_from_error(error: Exception, value: bytes) -> Reject:
     if isinstance(error, RecursionError):
         return Reject("$", "a document of at most about 1,000 levels", "deeper nesting", "the document is nested too deeply")
     if not isinstance(error, msgspec.ValidationError):
-        return Reject("$", "one JSON object in UTF-8", _brief(value[:80].decode(errors="backslashreplace")) or "no bytes", str(error)[:_TEXT_LIMIT])
+        return Reject(
+            "$", "one JSON object in UTF-8", _brief(value[:80].decode(errors="backslashreplace")) or "no bytes", str(error)[:_TEXT_LIMIT]
+        )
     return _reject_from_validation(str(error), _document(value))
 
 
