@@ -6,6 +6,7 @@ Flink's own scripts would run two helper JVMs a start to compute memory sizes; `
 from __future__ import annotations
 
 import uuid
+from abc import abstractmethod
 from pathlib import Path
 
 from services.stack import flink_conf
@@ -42,8 +43,9 @@ class _FlinkProcess(Service):
     def environment(self) -> dict[str, str]:
         return flink_conf.flink_environment(self.context, self._conf)
 
+    @abstractmethod
     def _memory_flags(self, config: flink_conf.Config) -> list[str]:
-        raise NotImplementedError
+        """Heap, direct memory and metaspace, from the configuration."""
 
     def command(self) -> list[str]:
         config = self._config()

@@ -67,7 +67,7 @@ def test_memory_becomes_jvm_flags(context: Context) -> None:
     assert "-Xmx320m" in command
     task_manager = TaskManager(context)
     task_manager.prepare()
-    assert "-Xmx768m" in task_manager.command() and "-XX:MaxDirectMemorySize=352m" in task_manager.command()
+    assert "-Xmx1088m" in task_manager.command() and "-XX:MaxDirectMemorySize=352m" in task_manager.command()
     with pytest.raises(StackError, match="expected a size such as 640m"):
         flink_conf.megabytes({"a": "lots"}, "a")
 
