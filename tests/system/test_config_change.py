@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from sentinel.settings import JobSettings
 from tests.support.configuration import SLOW_MS, configuration
 from tests.support.receivers import Receivers
 from tests.support.stack import Stack
@@ -162,8 +163,8 @@ def test_event_time_stays_with_telemetry_while_it_is_quiet(stack: Stack, segment
     stack.send_closed([], start_ms, start_ms + 60_000)
     wait_for(lambda: _detectors_at_ms(stack), 120, "the detectors to follow", until=lambda at: at >= start_ms)
     stack.apply(_changed(configuration(receivers), f"quiet-{uuid4().hex[:6]}"))
-    # Longer than every idle timeout (5 s), and than the time for which Flink keeps a metric (10 s).
-    time.sleep(25.0)
+    # Longer than every idle timeout, and than the 10 s for which the REST API keeps a metric.
+    time.sleep(JobSettings().idle_ms / 1000 + 15.0)
     assert _detectors_at_ms(stack) < time.time() * 1000
 
 
