@@ -14,8 +14,8 @@ from pyflink.table.udf import ScalarFunction, udf
 
 from sentinel.events.decode import decode_batch
 from sentinel.events.model import Event
-from sentinel.events.rejects import dlq_record
 from sentinel.identity import record_event_id
+from udfs.dead_letters import place_dead_letters
 
 RESULT_TYPE: DataType = DataTypes.ROW(
     [
@@ -40,16 +40,7 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
             place = (topic.iat[row], int(partition.iat[row]), int(offset.iat[row])) if event.event_id is None else None
             out["key"][row] = f"{event.tenant_id}|{event.application_id}"
             out["event"][row] = _complete(values[row], event, place)
-        for row, reject in decoded.rejects:
-            out["dlq"][row] = dlq_record(
-                values[row] or b"",
-                reject,
-                topic=topic.iat[row],
-                partition=int(partition.iat[row]),
-                offset=int(offset.iat[row]),
-                record_ms=int(times_ms[row]),
-                failed_ms=now_ms,
-            )
+        place_dead_letters(out["dlq"], decoded.rejects, values, topic, partition, offset, times_ms, now_ms)
         return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in out.items()})
 
 

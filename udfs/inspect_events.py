@@ -22,10 +22,10 @@ from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import Columns, columns_of
 from sentinel.events.decode import decode_batch
 from sentinel.events.folding import fold_panes, fold_user_panes
-from sentinel.events.rejects import dlq_record
 from sentinel.identity import record_event_id
 from sentinel.panes import shard_of
 from udfs.config_watch import ConfigWatch, watch
+from udfs.dead_letters import place_dead_letters
 
 RESULT_TYPE: DataType = DataTypes.ROW(
     [
@@ -75,16 +75,7 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         values = value.tolist()
         times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
         decoded = decode_batch(values, times_ms.tolist())
-        for row, reject in decoded.rejects:
-            out["dlq"][row] = dlq_record(
-                values[row] or b"",
-                reject,
-                topic=topic.iat[row],
-                partition=int(partition.iat[row]),
-                offset=int(offset.iat[row]),
-                record_ms=int(times_ms[row]),
-                failed_ms=now_ms,
-            )
+        place_dead_letters(out["dlq"], decoded.rejects, values, topic, partition, offset, times_ms, now_ms)
         if decoded.events:
             columns = columns_of(decoded.events, times_ms[decoded.rows])
             ids = [

@@ -9,6 +9,7 @@ window points the same way, so that an alarm ends when the trouble does.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ MAX_EMPTY_BLOCKS = 30
 STATE_VERSION = 1
 
 
-class WindowedDetector:
+class WindowedDetector(ABC):
     """Base of the detectors that test a window of a metric against learned blocks. One instance a key."""
 
     uses_long_window = True
@@ -58,8 +59,9 @@ class WindowedDetector:
         self._pending_sums = [0, 0, 0]
         self._histogram: list[int] = []
 
+    @abstractmethod
     def new_baseline(self) -> Baseline:
-        raise NotImplementedError
+        """The baseline that this strategy learns."""
 
     def new_window(self, state: Any) -> SlidingWindow | DecayingWindow:
         return SlidingWindow(self._block_ms, state)
