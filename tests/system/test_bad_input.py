@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -22,7 +22,7 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.stack
 
 TENANT = f"bad-{uuid4().hex[:8]}"
-GOOD, BAD = 10_000, 1_000
+GOOD, BAD, RATE = 10_000, 1_000, 1_500
 YEAR_1970_MS = 86_400_000
 YEAR_2100_MS = 4_102_444_800_000
 RECORD_TIME = "(record timestamp)"
@@ -107,14 +107,20 @@ def _bad_records(now_ms: int) -> list[Bad]:
     return found
 
 
-def _good_records(now_ms: int) -> list[Sent]:
-    """Spread over the last 20 seconds, applications and partitions, in the order of time."""
-    found = []
-    for number in range(GOOD):
-        at_ms = now_ms - 20_000 + number * 2
-        make = request if number % 4 == 0 else response
-        found.append(record(make(at_ms, TENANT, f"app-{number % 12}"), at_ms))
-    return found
+def _good_record(number: int) -> Sent:
+    """Stamped with the present: every application and partition has a stream of its own."""
+    at_ms = round(time.time() * 1000)
+    make = request if number % 4 == 0 else response
+    return record(make(at_ms, TENANT, f"app-{number % 12}"), at_ms)
+
+
+def _paced(mixed: list[int | Bad], chance: random.Random) -> Iterator[Sent]:
+    """About `RATE` a second; numbers stand for good records, which are made when their turn comes."""
+    began = time.monotonic()
+    for count, one in enumerate(mixed):
+        if count % 20 == 0:
+            time.sleep(max(0.0, began + count / RATE - time.monotonic()))
+        yield _good_record(one) if isinstance(one, int) else Sent(one.value, one.timestamp_ms, None, chance.randrange(PARTITIONS))
 
 
 class Outcome(NamedTuple):
@@ -132,18 +138,15 @@ def outcome(stack: Stack) -> Outcome:
     restarts = stack.job("standalone").restarts
     start = end_offsets(stack.endpoints.kafka_bootstrap, "llm-telemetry-dlq")
     # All partitions are awake before the first record, as in a system that runs.
-    now_ms = round(time.time() * 1000)
-    stack.produce(ticks(now_ms - 20_000))
-    time.sleep(1.0)
-    now_ms = round(time.time() * 1000)
+    for _ in range(10):
+        stack.produce(ticks(round(time.time() * 1000)))
+        time.sleep(0.3)
     chance = random.Random(5)
-    bad = _bad_records(now_ms)
-    good = _good_records(now_ms)
-    mixed: list[Sent | Bad] = list(good)
-    for number, one in enumerate(bad):
-        mixed.insert(chance.randrange(len(good)) + number if number else 17, one)
-    sent = [one if isinstance(one, Sent) else Sent(one.value, one.timestamp_ms, None, chance.randrange(PARTITIONS)) for one in mixed]
-    places = stack.produce(sent)
+    bad = _bad_records(round(time.time() * 1000))
+    mixed: list[int | Bad] = list(range(GOOD))
+    for one in bad:
+        mixed.insert(chance.randrange(len(mixed)), one)
+    places = stack.produce(_paced(mixed, chance))
     mine = {place: one for place, one in zip(places, mixed, strict=True) if isinstance(one, Bad)}
 
     def letters() -> dict[Place, dict[str, Any]]:
