@@ -32,7 +32,7 @@ from services.traffic.bulk import bulk_events
 from services.traffic.kafka_out import KafkaSender
 
 TOPIC = "llm-telemetry"
-INPUTS = (TOPIC, "llm-metrics", "sentinel-pulse")
+INPUTS = (TOPIC, "llm-metrics")
 KEYS = 1_000
 HISTORY_S = 200
 """Of event time, loaded at once: the detectors on panes must have learned before the measurement."""

@@ -17,7 +17,6 @@ def main() -> None:
     statements = t_env.create_statement_set()
 
     sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
-    sources.pulse(t_env, settings, JOB)
     panes.panes(t_env, inspected(t_env, settings, read_snapshot(settings.kafka_bootstrap)))
     rollups.rollups(t_env, settings, statements)
     rollups.counters(t_env, settings, statements, refusals=False)

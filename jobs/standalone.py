@@ -27,7 +27,6 @@ def main() -> None:
     statements = t_env.create_statement_set()
 
     sources.telemetry(t_env, settings, JOB)
-    sources.pulse(t_env, settings, JOB)
     config = configuration(t_env, settings, JOB)
 
     rows = inspected(t_env, settings, snapshot)

@@ -13,7 +13,7 @@ from pyflink.table.types import DataType
 from pyflink.table.udf import ScalarFunction, udf
 
 from sentinel.events.decode import decode_batch
-from sentinel.events.model import Event
+from sentinel.events.model import PULSE, Event
 from sentinel.identity import record_event_id
 from udfs.dead_letters import place_dead_letters
 
@@ -40,6 +40,10 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
             place = (topic.iat[row], int(partition.iat[row]), int(offset.iat[row])) if event.event_id is None else None
             out["key"][row] = f"{event.tenant_id}|{event.application_id}"
             out["event"][row] = _complete(values[row], event, place)
+        for row, text in enumerate(values):
+            if text == PULSE:
+                # The jobs behind `llm-events` need the time as well; a key of its own spreads the pulses of the partitions.
+                out["key"][row], out["event"][row] = f"pulse-{partition.iat[row]}", PULSE.decode()
         place_dead_letters(out["dlq"], decoded.rejects, values, topic, partition, offset, times_ms, now_ms)
         return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in out.items()})
 

@@ -51,7 +51,6 @@ def main() -> None:
 
 def _panes_of_the_product(t_env: StreamTableEnvironment, settings: JobSettings) -> None:
     sources.telemetry(t_env, settings, JOB)
-    sources.pulse(t_env, settings, JOB)
     panes.panes(t_env, inspected(t_env, settings, read_snapshot(settings.kafka_bootstrap)))
 
 

@@ -11,17 +11,13 @@ from udfs.inspect_events import RESULT_TYPE, inspect_events
 
 
 def inspected(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes) -> DataStream:
-    """Rows of `udfs.inspect_events` that carry anything, from the tables `telemetry` and `pulse`; also registered as view `inspected`."""
+    """Rows of `udfs.inspect_events` that carry anything, from the table `telemetry`; also registered as view `inspected`."""
     t_env.create_temporary_system_function("inspect_events", inspect_events(settings.kafka_bootstrap, snapshot))
     columns = ", ".join(f"r.{field.name} AS {field.name}" for field in RESULT_TYPE.fields)
     table = t_env.sql_query(f"""
         SELECT {columns}, record_time
         FROM (SELECT inspect_events(`value`, `topic`, `partition`, `offset`, CAST(record_time AS TIMESTAMP_LTZ(3))) AS r, record_time FROM telemetry)
         WHERE r.pane_keys IS NOT NULL OR r.user_key IS NOT NULL OR r.anomalies IS NOT NULL OR r.dlq IS NOT NULL
-        UNION ALL
-        SELECT CAST(NULL AS ARRAY<STRING>), CAST(NULL AS ARRAY<BIGINT>), CAST(NULL AS STRING), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT),
-               CAST(NULL AS ARRAY<STRING>), CAST(NULL AS STRING), record_time
-        FROM pulse
     """)
     stream = border(t_env, table)
     view_of(t_env, "inspected", stream)

@@ -1,4 +1,4 @@
-"""Kafka in: telemetry, the pulse that keeps event time moving, and the configuration stream."""
+"""Kafka in: telemetry, and the configuration stream."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from sentinel.settings import JobSettings
 
 REFUSED_AHEAD_MIN = 5
 """As `sentinel.events.decode.NEWEST`: records further ahead are refused."""
-PULSE_IDLE_MS = 2_000
-"""Pulses come every second or not at all; once they end they must not hold back the telemetry that resumed."""
 TRUSTED_BEHIND_MIN = 2
 """How far the job may be behind without a refused record of the future making others late."""
 
@@ -39,20 +37,6 @@ def telemetry(
         ) WITH ({_kafka(settings, topics or settings.telemetry_topics, job, committed_only)},
           'format' = 'raw',
           'scan.watermark.idle-timeout' = '{settings.idle_ms} ms')
-    """)
-
-
-def pulse(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
-    """Table `pulse`: times that `services.pulse` writes while no telemetry arrives, so that windows close and total silence is noticed."""
-    t_env.execute_sql(f"""
-        CREATE TEMPORARY TABLE pulse (
-          `value` BYTES,
-          `record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
-          WATERMARK FOR record_time AS record_time - INTERVAL '{settings.lateness_ms / 1000}' SECOND(2,3)
-        ) WITH ({_kafka(settings, "sentinel-pulse", job)},
-          'format' = 'raw',
-          'scan.parallelism' = '1',
-          'scan.watermark.idle-timeout' = '{PULSE_IDLE_MS} ms')
     """)
 
 

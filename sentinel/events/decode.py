@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sentinel.events.model import MAX_EVENT_BYTES, REQUIRED, RESPONSE_STATUSES, Event
+from sentinel.events.model import MAX_EVENT_BYTES, PULSE, REQUIRED, RESPONSE_STATUSES, Event
 from sentinel.events.rejects import RefusedEventError, Reject, reject_from_error
 from sentinel.timestamps import to_rfc3339
 
@@ -32,7 +32,7 @@ class Decoded(NamedTuple):
 
 
 def decode_batch(values: Sequence[bytes | None], times_ms: Sequence[int], now: datetime | None = None) -> Decoded:
-    """Decode every record; a bad one becomes a reject and never an exception. `times_ms` are the records' Kafka timestamps."""
+    """Decode every record; a bad one becomes a reject and never an exception; pulses are neither. `times_ms` are the records' Kafka timestamps."""
     now = now or datetime.now(UTC)
     oldest, newest = now - OLDEST, now + NEWEST
     oldest_ms, newest_ms = oldest.timestamp() * 1000, newest.timestamp() * 1000
@@ -41,6 +41,8 @@ def decode_batch(values: Sequence[bytes | None], times_ms: Sequence[int], now: d
     events: list[Event] = []
     rejects: list[tuple[int, Reject]] = []
     for row, (value, time_ms) in enumerate(zip(values, times_ms, strict=True)):
+        if value == PULSE:
+            continue
         try:
             if not oldest_ms <= time_ms <= newest_ms:
                 raise RefusedEventError("(record timestamp)", _span(oldest, newest), _readable(time_ms))

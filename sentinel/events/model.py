@@ -20,6 +20,9 @@ Quantity = Annotated[float, Meta(ge=0, le=1e9)]
 ZonedTime = Annotated[datetime, Meta(tz=True)]
 EventType = Literal["llm.request", "llm.response", "llm.error", "llm.metric", "llm.trace"]
 
+PULSE = b"sentinel-pulse"
+"""The value of a record that only carries time (`services.pulse`): no event, and nobody's mistake."""
+
 MAX_EVENT_BYTES = 1_048_576
 """The largest event that is decoded (the HTTP door's body limit); a larger one goes to the DLQ whole."""
 

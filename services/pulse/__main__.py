@@ -8,16 +8,19 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from sentinel.events.model import PULSE
 from services.cli.connection import NoAddressError, kafka_bootstrap
-from services.pulse.clock import PulseClock
+from services.pulse.clock import Partition, PulseClock
 
-TELEMETRY_TOPICS = ("llm-telemetry", "llm-metrics", "llm-events")
-PULSE_TOPIC = "sentinel-pulse"
+TELEMETRY_TOPICS = ("llm-telemetry", "llm-metrics")
+"""What producers write to. `llm-events` gets its pulses through the ingestion job, behind the events that they follow."""
+
 _INTERVAL_S = 1.0
 _RETRY_S = 2.0
 _TIMEOUT_S = 10.0
@@ -56,16 +59,21 @@ def _run(bootstrap: str, clock: PulseClock, stop: threading.Event) -> None:
         partitions = [TopicPartition(topic, number) for topic in TELEMETRY_TOPICS if topic in known for number in known[topic].partitions]
         ends = {place: found.offset for place, found in _offsets(admin, partitions, _LATEST).items()}
         newest_ms = max((found.timestamp for found in _offsets(admin, partitions, _NEWEST).values()), default=-1)
-        due_ms = clock.observe(ends, newest_ms if newest_ms >= 0 else None, time.time())
-        if due_ms is not None:
-            producer.produce(PULSE_TOPIC, value=b"", timestamp=due_ms)
-            producer.flush(_TIMEOUT_S)
-        if pulsing != (due_ms is not None):
-            pulsing = due_ms is not None
-            _log("telemetry is quiet, pulses carry event time" if pulsing else "telemetry is back")
+        due = clock.observe(ends, newest_ms, time.time())
+        for topic, number in due.partitions:
+            producer.produce(topic, partition=number, value=PULSE, timestamp=due.event_ms, on_delivery=partial(_note, clock))
+        producer.flush(_TIMEOUT_S)
+        if pulsing != (len(due.partitions) == len(partitions)):
+            pulsing = not pulsing
+            _log("all telemetry is quiet, pulses carry event time" if pulsing else "telemetry is back")
 
 
-def _offsets(admin: AdminClient, partitions: list[TopicPartition], which: OffsetSpec) -> dict[object, Any]:
+def _note(clock: PulseClock, error: KafkaError | None, message: Message) -> None:
+    if error is None:
+        clock.written((str(message.topic()), int(message.partition() or 0)), int(message.offset() or 0))
+
+
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], which: OffsetSpec) -> dict[Partition, Any]:
     futures = admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=_TIMEOUT_S)
     return {(partition.topic, partition.partition): future.result() for partition, future in futures.items()}
 

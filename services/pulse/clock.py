@@ -1,29 +1,48 @@
-"""When to write a pulse and with which event time: arithmetic on what the topics say, without Kafka."""
+"""Which partitions are due for a pulse, and with which event time: arithmetic on what the topics say, without Kafka."""
 
 from __future__ import annotations
 
-QUIET_S = 10.0
-"""Telemetry must have been quiet this long. Shorter pauses belong to ordinary traffic."""
+from collections.abc import Mapping
+from typing import NamedTuple
+
+QUIET_S = 3.0
+"""A partition must have been quiet this long. Shorter pauses belong to ordinary traffic."""
+
+Partition = tuple[str, int]
+"""(topic, number)"""
+
+
+class Pulses(NamedTuple):
+    """The pulses that are due: into which partitions, with which event time (epoch ms)."""
+
+    partitions: list[Partition]
+    event_ms: int
 
 
 class PulseClock:
-    """Follows the end offsets and the newest event time of telemetry. Times of the clock in seconds, event times in epoch ms."""
+    """Follows the end offsets and the newest event time of the telemetry partitions. Times of the clock in seconds."""
 
     def __init__(self, quiet_s: float = QUIET_S) -> None:
         self._quiet_s = quiet_s
-        self._ends: dict[object, int] = {}
-        self._changed_s: float | None = None
-        self._newest_ms: int | None = None
+        self._ends: dict[Partition, int] = {}
+        self._changed_s: dict[Partition, float] = {}
+        self._newest_ms = -1
+        self._newest_s = 0.0
 
-    def observe(self, ends: dict[object, int], newest_ms: int | None, now_s: float) -> int | None:
-        """The event time of the pulse that is due, or None.
+    def observe(self, ends: Mapping[Partition, int], newest_ms: int, now_s: float) -> Pulses:
+        """The pulses due now. `ends`: end offset of each partition; `newest_ms`: newest timestamp of all records, -1 while there is none."""
+        for partition, end in ends.items():
+            if end != self._ends.get(partition):
+                self._ends[partition], self._changed_s[partition] = end, now_s
+        if newest_ms > self._newest_ms:
+            self._newest_ms, self._newest_s = newest_ms, now_s
+        if newest_ms < 0:
+            return Pulses([], 0)
+        due = [partition for partition in ends if now_s - self._changed_s[partition] >= self._quiet_s]
+        # Never ahead of the clock: telemetry that resumes with the present time must not be late for a pulse.
+        return Pulses(due, min(self._newest_ms + round((now_s - self._newest_s) * 1000), round(now_s * 1000)))
 
-        `ends`: end offset by partition; `newest_ms`: newest event time of telemetry, None while there is none.
-        """
-        if ends != self._ends or self._changed_s is None:
-            self._ends, self._changed_s = dict(ends), now_s
-        self._newest_ms = newest_ms
-        quiet_s = now_s - self._changed_s
-        if self._newest_ms is None or quiet_s < self._quiet_s:
-            return None
-        return min(self._newest_ms + round(quiet_s * 1000), round(now_s * 1000))
+    def written(self, partition: Partition, offset: int) -> None:
+        """A pulse lies at `offset`: the end behind it is no sign of telemetry."""
+        if self._ends.get(partition) == offset:
+            self._ends[partition] = offset + 1
