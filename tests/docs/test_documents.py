@@ -35,7 +35,7 @@ def test_the_documents_name_commands() -> None:
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_documents_exists_with_its_options(command: str) -> None:
     words = shlex.split(command.split(">")[0])
-    path = [word for word in words[1:3] if re.fullmatch(r"[a-z-]+", word)]
+    path = [word for word in words[1:3] if re.fullmatch(r"[a-z][a-z-]*", word)]
     options = [word.split("=")[0] for word in words if re.fullmatch(r"--?[a-z-]+.*", word)]
     # The second word may be an argument; then the help of the first one is meant.
     for depth in range(len(path), 0, -1):
