@@ -74,7 +74,7 @@ class JobGauges:
         if self._totals and total < self._totals[-1][1]:
             self._totals.clear()
         self._totals.append((now, total))
-        while now - self._totals[0][0] > _RATE_WINDOW_S:
+        while len(self._totals) > 2 and now - self._totals[0][0] > _RATE_WINDOW_S:
             self._totals.popleft()
         first_s, first = self._totals[0]
         return (total - first) / (now - first_s) if now - first_s >= 1.0 else None
