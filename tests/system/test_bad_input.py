@@ -234,6 +234,6 @@ def _allow_the_future(stack: Stack) -> None:
 
     admin = AdminClient({"bootstrap.servers": stack.endpoints.kafka_bootstrap, "log_level": 0})
     limit = ConfigEntry("message.timestamp.after.max.ms", str(2**63 - 1), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, TELEMETRY, incremental_configs=[limit])
-    for future in admin.incremental_alter_configs([resource]).values():
+    resources = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[limit]) for topic in (TELEMETRY, "llm-metrics")]
+    for future in admin.incremental_alter_configs(resources).values():
         future.result(30)
