@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast bench lint fmt lock schemas clean
+.PHONY: help setup demo test test-fast bench lint fmt lock schemas protos clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -55,6 +55,9 @@ lock: setup ## Resolve requirements*.in into requirements.lock, and the jars int
 
 schemas: setup ## Write schemas/json from the contract's models
 	@$(BIN)/python -m sentinel.contract.generate
+
+protos: setup ## Write schemas/pb from schemas/proto
+	@$(BIN)/python -m schemas.generate_protos
 
 clean: ## Stop the stack; delete its data, the environment and every generated file
 	@[ ! -x $(BIN)/sentinel ] || $(BIN)/sentinel down

@@ -23,7 +23,8 @@ LONGEST_TOPOLOGY = 70
 
 
 def python_files(room: str) -> list[Path]:
-    files = [path for path in sorted((ROOT / room).rglob("*.py")) if "__pycache__" not in path.parts]
+    generated = ROOT / "schemas" / "pb"
+    files = [path for path in sorted((ROOT / room).rglob("*.py")) if "__pycache__" not in path.parts and generated not in path.parents]
     assert files, f"room {room} holds no Python file"
     return files
 
