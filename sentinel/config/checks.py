@@ -8,7 +8,6 @@ from typing import Any
 from sentinel.config.canonical import Path
 from sentinel.config.errors import Finding, nearest, shown
 from sentinel.config.model import SentinelConfig
-from sentinel.config.receivers import SENT_TYPES
 from sentinel.config.runnable import RUNNABLE
 
 _UNUSED_SECTIONS = {
@@ -19,7 +18,6 @@ _UNUSED_SECTIONS = {
     "api": "the API gateway",
     "integrations": "integrations with neighbours",
     "retention": "retention tiers",
-    "retry": "retry policies of other paths",
     "components": "auto-scaling policies",
     "multi_region": "several regions",
     "kafka": "topic durability settings",
@@ -108,12 +106,6 @@ def _replaced_stores(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
 
 def _alerting(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
     alerting = config.alerting
-    for number, receiver in enumerate(alerting.receivers):
-        if receiver.type not in SENT_TYPES:
-            text = (
-                f"receiver {receiver.name}: {receiver.type} is not sent by this release; its records wait on topic notify-{receiver.name}"
-            )
-            yield ("alerting", "receivers", number, "type"), text
     for number, definition in enumerate(alerting.definitions):
         path: Path = ("alerting", "definitions", number)
         if definition.conditions.trigger != "anomaly":

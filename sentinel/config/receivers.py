@@ -26,6 +26,7 @@ Url = Annotated[str, BeforeValidator(_url)]
 
 class _Sender(ConfigModel):
     timeout_s: float = Field(default=10.0, gt=0, le=10, description="Seconds for one attempt")
+    max_per_minute: int | None = Field(default=None, ge=0, description="Most messages a minute, further ones wait; 0 = no limit")
 
     def _exactly_one(self, *names: str) -> None:
         given = [name for name in names if getattr(self, name) is not None]
@@ -35,13 +36,15 @@ class _Sender(ConfigModel):
 
 
 class WebhookConfig(_Sender):
-    """Posts Alertmanager v4 JSON."""
+    """Posts Alertmanager v4 JSON; with a signing secret as Standard Webhooks sign."""
 
     url: Url | None = None
     url_file: str | None = None
     headers: dict[str, str] = Field(default={})
     bearer_token: Secret | None = None
     bearer_token_file: str | None = None
+    signing_secret: Secret | None = None
+    signing_secret_file: str | None = None
     username: str | None = None
     password: Secret | None = None
     password_file: str | None = None
@@ -115,15 +118,39 @@ class PagerDutyConfig(_Sender):
         return self
 
 
+class TeamsConfig(_Sender):
+    """Posts an Adaptive Card to a Workflows webhook of Microsoft Teams."""
+
+    webhook_url: Secret | None = None
+    webhook_url_file: str | None = None
+
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        self._exactly_one("webhook_url", "webhook_url_file")
+        return self
+
+
+class AppriseConfig(_Sender):
+    """Sends by `apprise` to any service that it knows; its URL holds the credentials."""
+
+    url: Secret | None = None
+    url_file: str | None = None
+
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        self._exactly_one("url", "url_file")
+        return self
+
+
 RECEIVER_TYPES: Final[dict[str, type[ConfigModel]]] = {
     "webhook": WebhookConfig,
     "email": EmailConfig,
     "slack": SlackConfig,
     "pagerduty": PagerDutyConfig,
+    "teams": TeamsConfig,
+    "apprise": AppriseConfig,
 }
 """Settings by receiver type."""
-SENT_TYPES: Final = frozenset({"webhook", "email"})
-"""Types that the dispatcher of this release sends to; records for the others wait on their topic."""
 
 
 class ReceiverSettings(ConfigModel):

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -25,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, help="The notification dispatcher: it te
 Bootstrap = Annotated[str | None, typer.Option(help="Kafka; default: SENTINEL_KAFKA_BOOTSTRAP, else the running stack.")]
 Dsn = Annotated[str | None, typer.Option(help="Postgres; default: SENTINEL_POSTGRES_DSN, else the running stack.")]
 Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o", help="table or json.")]
+Receiver = Annotated[str | None, typer.Option(help="Only those for this receiver.")]
 
 CONFIG_WAIT_S = 15.0
 STATUS = """
@@ -80,10 +82,10 @@ def status(output: Output = "table", dsn: Dsn = None) -> None:
 
 
 @app.command("dead-letters")
-def dead_letters(output: Output = "table", bootstrap: Bootstrap = None) -> None:
+def dead_letters(receiver: Receiver = None, output: Output = "table", bootstrap: Bootstrap = None) -> None:
     """List notifications that were given up, with the reason. Those replayed since are listed too: the topic keeps them."""
     with _one_sentence():
-        letters = _letters(kafka_bootstrap(bootstrap))
+        letters = _letters(kafka_bootstrap(bootstrap), receiver)
     rows = [{name: value for name, value in letter.items() if name != "original_base64"} for letter in letters]
     _print(rows, ["notification_id", "failed_at", "receiver", "title", "attempts", "reason"], output)
 
@@ -92,45 +94,66 @@ def dead_letters(output: Output = "table", bootstrap: Bootstrap = None) -> None:
 def replay(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[NOTIFICATION_ID]…", help="Which ones.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All of them; those delivered meanwhile are skipped by the ledger.")] = False,
+    receiver: Receiver = None,
     bootstrap: Bootstrap = None,
 ) -> None:
     """Hand dead letters to the dispatcher again, after the receiver is mended."""
-    if every == bool(ids):
-        print("expected either --all or one or more notification ids", file=sys.stderr)
+    if [every, bool(ids), receiver is not None].count(True) != 1:
+        print("expected --all, or --receiver NAME, or one or more notification ids", file=sys.stderr)
         raise typer.Exit(2)
     from services.dispatcher.dead_letters import send_back
 
     with _one_sentence():
         servers = kafka_bootstrap(bootstrap)
-        newest = {letter["notification_id"]: letter for letter in _letters(servers)}
+        newest = {letter["notification_id"]: letter for letter in _letters(servers, receiver)}
         missing = [wanted for wanted in ids or [] if wanted not in newest]
         if missing:
             raise DlqError(f"no dead letter of notification {missing[0]!r} (`sentinel dispatcher dead-letters` lists them)")
-        chosen = [letter for key, letter in newest.items() if every or key in (ids or [])]
+        chosen = [letter for key, letter in newest.items() if every or receiver or key in (ids or [])]
         send_back(servers, [(letter["topic"], letter["partition"], base64.b64decode(letter["original_base64"])) for letter in chosen])
     print(f"{len(chosen):,} handed to the dispatcher again")
 
 
 @app.command("test")
-def test_receiver(receiver: Annotated[str, typer.Argument(help="Name, as in the configuration.")], bootstrap: Bootstrap = None) -> None:
-    """Send a test notification to one receiver now, by the configuration in force."""
-    from services.dispatcher.config_watch import ConfigWatch
-
+def test_receiver(
+    receiver: Annotated[str, typer.Argument(help="Name, as in the configuration.")],
+    config: Annotated[Path | None, typer.Option(help="A configuration file instead of the configuration in force.")] = None,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Resolve what the test before raised.")] = False,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Send a test notification to one receiver now."""
     with _one_sentence():
-        watch = ConfigWatch(kafka_bootstrap(bootstrap), quiet=True)
-        watch.start()
-        try:
-            if not watch.wait(CONFIG_WAIT_S):
-                raise DlqError(f"the configuration was not read from Kafka within {CONFIG_WAIT_S:g} s")
-            version, config = watch.current()
-        finally:
-            watch.close()
-        note = asyncio.run(_send_test(version, config, receiver))
+        version, snapshot = _of_file(config) if config else _in_force(kafka_bootstrap(bootstrap))
+        note = asyncio.run(_send_test(version, snapshot, receiver, "resolved" if resolved else "firing"))
     print(f"{receiver} accepted the test notification" + (f" ({safe_text(note)})" if note else ""))
 
 
-async def _send_test(version: int, config: dict[str, Any], receiver: str) -> str | None:
-    from services.dispatcher import webhook
+def _of_file(path: Path) -> tuple[int, dict[str, Any]]:
+    from sentinel.config.errors import ConfigError
+    from sentinel.config.load import load_config
+
+    try:
+        return 0, load_config(path).config.to_snapshot()
+    except (ConfigError, OSError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _in_force(bootstrap: str) -> tuple[int, dict[str, Any]]:
+    from services.dispatcher.config_watch import ConfigWatch
+
+    watch = ConfigWatch(bootstrap, quiet=True)
+    watch.start()
+    try:
+        if not watch.wait(CONFIG_WAIT_S):
+            raise DlqError(f"the configuration was not read from Kafka within {CONFIG_WAIT_S:g} s")
+        return watch.current()
+    finally:
+        watch.close()
+
+
+async def _send_test(version: int, config: dict[str, Any], receiver: str, status: str) -> str | None:
+    from services.dispatcher.http_post import client
     from services.dispatcher.notification import AlertItem, Notification
     from services.dispatcher.sender import Sender
     from services.dispatcher.service import quiet_libraries
@@ -139,11 +162,12 @@ async def _send_test(version: int, config: dict[str, Any], receiver: str) -> str
     now = to_rfc3339(time.time_ns() // 1_000_000)
     labels = {"alertname": "SentinelTest", "severity": "info"}
     text = "This is a test notification of LLM-Sentinel; nothing is wrong."
-    alert = AlertItem(status="firing", labels=labels, annotations={"summary": text}, starts_at=now, fingerprint="test")
+    alert = AlertItem(status=status, labels=labels, annotations={"summary": text}, starts_at=now, fingerprint="test")
     notification = Notification(
         notification_id=str(uuid.uuid4()),
         receiver=receiver,
-        status="firing",
+        status=status,
+        alert_id=f"test-of-{receiver}",
         severity="info",
         title="Test of LLM-Sentinel",
         text=text,
@@ -155,15 +179,16 @@ async def _send_test(version: int, config: dict[str, Any], receiver: str) -> str
         created_at=now,
         config_version=version,
     )
-    async with webhook.client() as http:
+    async with client() as http:
         return await Sender(lambda: (version, config), http)(notification)
 
 
-def _letters(bootstrap: str) -> list[dict[str, Any]]:
+def _letters(bootstrap: str, receiver: str | None) -> list[dict[str, Any]]:
     from services.dispatcher.dead_letters import TOPIC
     from services.dlq.scan import scan
 
-    return [orjson.loads(stored.value) for stored in scan(bootstrap, TOPIC)]
+    letters = [orjson.loads(stored.value) for stored in scan(bootstrap, TOPIC)]
+    return [letter for letter in letters if receiver in (None, letter["receiver"])]
 
 
 def _print(rows: list[dict[str, Any]], columns: list[str], output: str) -> None:

@@ -16,6 +16,7 @@ import stamina
 
 from services.dispatcher.errors import SendError
 from services.dispatcher.events import log_event, plain
+from services.dispatcher.gate import Gates
 from services.dispatcher.ledger import Ledger
 from services.dispatcher.notification import Notification, digest, parse
 
@@ -37,6 +38,7 @@ class RetryPolicy:
     attempts: int = 5
     wait_initial_s: float = 1.0
     wait_max_s: float = 60.0
+    multiplier: float = 2.0
     jitter_s: float = 1.0
     retry_after_max_s: float = 600.0
     attempt_timeout_s: float = 45.0
@@ -75,11 +77,14 @@ Bury = Callable[[DeadLetter], Awaitable[None]]
 class Delivery:
     """Delivers records one at a time; any number of receivers may use one instance at once."""
 
-    def __init__(self, ledger: Ledger, send: Send, bury: Bury, policy: RetryPolicy | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, send: Send, bury: Bury, policy: Callable[[], RetryPolicy] = RetryPolicy, gates: Gates | None = None
+    ) -> None:
         self._ledger = ledger
         self._send = send
         self._bury = bury
-        self._policy = policy or RetryPolicy()
+        self._policy_in_force = policy
+        self._gates = gates or Gates()
 
     async def deliver(self, record: Record) -> Outcome:
         """Sends the record's notification unless it was sent before. Returns when its fate is in the ledger.
@@ -98,12 +103,13 @@ class Delivery:
         if state != "sending":
             log_event("skipped", notification_id=key, receiver=notification.receiver, state=state)
             return Outcome.SKIPPED
-        attempts = 0
+        attempts, policy = 0, self._policy_in_force()
         try:
-            async for attempt in self._attempts():
+            async for attempt in _attempts(policy):
                 with attempt:
+                    await self._gates.passage(notification.receiver)
                     attempts = attempt.num
-                    await _to_the_end(self._attempt(notification, attempts), self._policy.grace_s)
+                    await _to_the_end(self._attempt(notification, attempts, policy.attempt_timeout_s), policy.grace_s)
         except SendError as error:
             letter = DeadLetter(record, key, notification.receiver, notification.title, str(error), attempts)
             await self._bury(letter)
@@ -112,39 +118,13 @@ class Delivery:
             return Outcome.DEAD
         return Outcome.DELIVERED
 
-    def _attempts(self) -> AsyncIterable[stamina.Attempt]:
-        policy = self._policy
-        return stamina.retry_context(
-            self._may_retry,
-            attempts=policy.attempts,
-            timeout=None,
-            wait_initial=policy.wait_initial_s,
-            wait_max=policy.wait_max_s,
-            wait_jitter=policy.jitter_s,
-        )
-
-    def _may_retry(self, error: Exception) -> bool | float:
-        if not isinstance(error, SendError) or not error.retryable:
-            return False
-        if error.retry_after_s is not None and error.retry_after_s > self._policy.wait_initial_s:
-            return min(error.retry_after_s, self._policy.retry_after_max_s)
-        return True
-
-    async def _attempt(self, notification: Notification, number: int) -> None:
+    async def _attempt(self, notification: Notification, number: int, timeout_s: float) -> None:
         """One attempt, booked either way."""
         key, receiver = notification.notification_id, notification.receiver
         started = asyncio.get_running_loop().time()
         try:
-            try:
-                async with asyncio.timeout(self._policy.attempt_timeout_s):
-                    note = await self._send(notification)
-            except TimeoutError:
-                raise SendError(f"no answer within {self._policy.attempt_timeout_s:g} s", retryable=True) from None
-            except SendError:
-                raise
-            except Exception as error:
-                # A fault of ours in one sender must neither stop the process nor lose the notification.
-                raise SendError(f"unexpected {type(error).__name__}", retryable=True) from error
+            with self._gates.attempt(receiver):
+                note = await self._bounded(notification, timeout_s)
         except SendError as error:
             await self._ledger.failed(key, str(error))
             log_event("failed", notification_id=key, receiver=receiver, attempt=number, retryable=error.retryable, error=str(error))
@@ -153,6 +133,39 @@ class Delivery:
         await self._ledger.delivered(key, note)
         tenant = notification.tenant_id
         log_event("delivered", notification_id=key, receiver=receiver, tenant_id=tenant, attempt=number, took_ms=took_ms, note=note)
+
+
+    async def _bounded(self, notification: Notification, timeout_s: float) -> str | None:
+        """The send, whose only failure is SendError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._send(notification)
+        except TimeoutError:
+            raise SendError(f"no answer within {timeout_s:g} s", retryable=True) from None
+        except SendError:
+            raise
+        except Exception as error:
+            # A fault of ours in one sender must neither stop the process nor lose the notification.
+            raise SendError(f"unexpected {type(error).__name__}", retryable=True) from error
+
+
+def _attempts(policy: RetryPolicy) -> AsyncIterable[stamina.Attempt]:
+    def may_retry(error: Exception) -> bool | float:
+        if not isinstance(error, SendError) or not error.retryable:
+            return False
+        if error.retry_after_s is not None and error.retry_after_s > policy.wait_initial_s:
+            return min(error.retry_after_s, policy.retry_after_max_s)
+        return True
+
+    return stamina.retry_context(
+        may_retry,
+        attempts=policy.attempts,
+        timeout=None,
+        wait_initial=policy.wait_initial_s,
+        wait_max=policy.wait_max_s,
+        wait_jitter=policy.jitter_s,
+        wait_exp_base=policy.multiplier,
+    )
 
 
 async def _to_the_end(work: Awaitable[None], grace_s: float) -> None:

@@ -15,8 +15,11 @@ from sentinel.identity import stable_id
 from sentinel.timestamps import from_rfc3339
 from services.dispatcher.errors import SendError
 from services.dispatcher.events import plain
-from services.dispatcher.notification import Notification
+from services.dispatcher.notification import Notification, headline, shortened
 from services.dispatcher.settings import EmailSettings
+
+MAX_ALERTS, MAX_VALUE = 100, 4_000
+"""What one mail holds: relays refuse mails of megabytes, and nobody reads them."""
 
 _TEXT = """\
 {{ n.text or n.title }}
@@ -28,7 +31,9 @@ _TEXT = """\
 {% endfor %}{% if alert.generator_url %}  {{ alert.generator_url }}
 {% endif %}
 {% endfor -%}
-Tenant {{ n.tenant_id }}, receiver {{ n.receiver }}, notification {{ n.notification_id }}
+{% if left_out %}and {{ left_out }} more
+
+{% endif %}Tenant {{ n.tenant_id }}, receiver {{ n.receiver }}, notification {{ n.notification_id }}
 {% if n.external_url %}{{ n.external_url }}
 {% endif %}"""
 
@@ -45,7 +50,7 @@ _HTML = """\
 {% endfor %}{% for name, value in alert.labels.items() %}<tr><td>{{ name }}</td><td><code>{{ value }}</code></td></tr>
 {% endfor %}</table>
 {% if alert.generator_url.startswith(("http://", "https://")) %}<p><a href="{{ alert.generator_url }}">Source</a></p>{% endif %}
-{% endfor %}
+{% endfor %}{% if left_out %}<p>and {{ left_out }} more</p>{% endif %}
 <p><small>Tenant {{ n.tenant_id }}, receiver {{ n.receiver }}, notification {{ n.notification_id }}</small></p>
 </body></html>
 """
@@ -59,20 +64,20 @@ def message(settings: EmailSettings, notification: Notification) -> EmailMessage
     id that depends on tenant, receiver and group. A function of the record alone: a repeat has the same Message-ID."""
     domain = parseaddr(settings.sender)[1].rpartition("@")[2] or "localhost"
     root = f"<{stable_id('mail-thread', notification.tenant_id, notification.receiver, notification.group_key)}@{domain}>"
-    title = plain(notification.title or notification.text or "notification", 300)
-    state = f"FIRING:{notification.firing}" if notification.firing else "RESOLVED"
+    shown = shortened(notification, alerts=MAX_ALERTS, value=MAX_VALUE)
+    left_out = len(notification.alerts) - len(shown.alerts)
     mail = EmailMessage()
     mail["From"] = _address(settings.sender)
     mail["To"] = [_address(address) for address in settings.to]
-    mail["Subject"] = title if title.startswith("[") else f"[{state}] {title}"
+    mail["Subject"] = plain(headline(notification), 300)
     mail["Date"] = format_datetime(_created(notification))
     mail["Message-ID"] = f"<{stable_id('mail', notification.notification_id)}@{domain}>"
     mail["In-Reply-To"] = root
     mail["References"] = root
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Sentinel-Notification-Id"] = plain(notification.notification_id, 200)
-    mail.set_content(_text.render(n=notification), cte="quoted-printable")
-    mail.add_alternative(_html.render(n=notification), subtype="html", cte="quoted-printable")
+    mail.set_content(_text.render(n=shown, left_out=left_out), cte="quoted-printable")
+    mail.add_alternative(_html.render(n=shown, left_out=left_out), subtype="html", cte="quoted-printable")
     return mail
 
 

@@ -53,6 +53,37 @@ class Notification(msgspec.Struct, kw_only=True):
 _decoder = msgspec.json.Decoder(Notification)
 
 
+def headline(notification: Notification) -> str:
+    """Status and title in one line, as Alertmanager's subjects: `[FIRING:2] …`; a title that begins with a bracket has said it itself."""
+    title = " ".join((notification.title or notification.text or "notification").split())
+    if title.startswith("["):
+        return title
+    return f"[{f'FIRING:{notification.firing}' if notification.firing else notification.status.upper()}] {title}"
+
+
+def link(notification: Notification) -> str:
+    """Where people read on: the page of the first alert, else the product's; empty when neither is an http address."""
+    addresses = [alert.generator_url for alert in notification.alerts[:1]] + [notification.external_url]
+    return next((address for address in addresses if address.startswith(("http://", "https://"))), "")
+
+
+def shortened(notification: Notification, *, alerts: int, value: int, labels: int = 50) -> Notification:
+    """A copy for receivers with limits: at most so many alerts, characters in a value, and labels or annotations in a set."""
+
+    def short(pairs: dict[str, str]) -> dict[str, str]:
+        return {name[:200]: text if len(text) <= value else text[: value - 1] + "…" for name, text in list(pairs.items())[:labels]}
+
+    return msgspec.structs.replace(
+        notification,
+        alerts=[
+            msgspec.structs.replace(alert, labels=short(alert.labels), annotations=short(alert.annotations))
+            for alert in notification.alerts[:alerts]
+        ],
+        common_labels=short(notification.common_labels),
+        common_annotations=short(notification.common_annotations),
+    )
+
+
 def parse(value: bytes) -> Notification:
     """Raises ValueError naming the JSON path when the record is not a notification."""
     try:

@@ -7,10 +7,19 @@ from typing import Any
 
 import httpx
 
-from services.dispatcher import mail, webhook
+from services.dispatcher import apprise_out, mail, pagerduty, slack, teams, webhook
 from services.dispatcher.errors import SendError
 from services.dispatcher.notification import Notification
-from services.dispatcher.settings import WebhookSettings, receiver_settings
+from services.dispatcher.settings import (
+    AppriseSettings,
+    EmailSettings,
+    PagerDutySettings,
+    Settings,
+    SlackSettings,
+    TeamsSettings,
+    WebhookSettings,
+    receiver_settings,
+)
 
 ConfigView = Callable[[], tuple[int, dict[str, Any]]]
 """Version and content of the configuration in force."""
@@ -28,12 +37,25 @@ class Sender:
         version, config = self._config()
         settings = receiver_settings(config, notification.receiver, version)
         try:
-            if isinstance(settings, WebhookSettings):
-                return await webhook.send(self._http, settings, notification)
-            return await mail.send(settings, notification)
+            return await self._send(settings, notification)
         except SendError as error:
             # Receivers and libraries may repeat the address or a header in their answer.
             reason = str(error)
             for secret in filter(None, settings.secrets()):
                 reason = reason.replace(secret, "***")
             raise SendError(reason, retryable=error.retryable, retry_after_s=error.retry_after_s) from None
+
+    async def _send(self, settings: Settings, notification: Notification) -> str | None:
+        match settings:
+            case WebhookSettings():
+                return await webhook.send(self._http, settings, notification)
+            case EmailSettings():
+                return await mail.send(settings, notification)
+            case SlackSettings():
+                return await slack.send(self._http, settings, notification)
+            case PagerDutySettings():
+                return await pagerduty.send(self._http, settings, notification)
+            case TeamsSettings():
+                return await teams.send(self._http, settings, notification)
+            case AppriseSettings():
+                return await apprise_out.send(settings, notification)

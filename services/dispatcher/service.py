@@ -10,14 +10,16 @@ from typing import Any
 import stamina
 from confluent_kafka import KafkaException
 
-from services.dispatcher import webhook
 from services.dispatcher.config_watch import ConfigWatch
 from services.dispatcher.dead_letters import DeadLetterWriter
-from services.dispatcher.delivery import Delivery, RetryPolicy
+from services.dispatcher.delivery import Delivery
 from services.dispatcher.events import log_event, plain
+from services.dispatcher.gate import Gates
+from services.dispatcher.http_post import client
 from services.dispatcher.ledger import Ledger
 from services.dispatcher.loop import DispatcherLoop, consumer
 from services.dispatcher.sender import Sender
+from services.dispatcher.settings import notification_policy, per_minute
 
 RECONNECT_WAIT_S = 5.0
 
@@ -29,7 +31,7 @@ def quiet_libraries() -> None:
     stamina.instrumentation.set_on_retry_hooks(())
 
 
-async def run(bootstrap: str, dsn: str, policy: RetryPolicy | None = None) -> None:
+async def run(bootstrap: str, dsn: str) -> None:
     """Dispatches until a signal asks to stop. Kafka and Postgres may come and go meanwhile."""
     quiet_libraries()
     stop = asyncio.Event()
@@ -39,13 +41,15 @@ async def run(bootstrap: str, dsn: str, policy: RetryPolicy | None = None) -> No
     config.start()
     await ledger.open()
     log_event("started", kafka=bootstrap)
+    gates = Gates(lambda receiver: per_minute(config.current()[1], receiver))
 
     def health() -> dict[str, Any]:
-        return {"config_version": config.current()[0], "postgres": "away" if ledger.away else "ok"}
+        away = "away" if ledger.away else "ok"
+        return {"config_version": config.current()[0], "postgres": away, "open_circuits": gates.open_circuits()}
 
     try:
-        async with webhook.client() as http:
-            delivery = Delivery(ledger, Sender(config.current, http), letters.bury, policy)
+        async with client() as http:
+            delivery = Delivery(ledger, Sender(config.current, http), letters.bury, lambda: notification_policy(config.current()[1]), gates)
             # Without the configuration no receiver is known: a start before it would only use up attempts.
             while not stop.is_set() and not await asyncio.to_thread(config.wait, 1.0):
                 letters.poll()

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
+from sentinel.config.units import parse_duration
+from services.dispatcher.delivery import RetryPolicy
 from services.dispatcher.errors import SendError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -26,27 +29,31 @@ class _Settings(BaseModel):
     )
 
 
+def _http(url: SecretStr) -> SecretStr:
+    if not re.match(r"https?://[^\s/]+", url.get_secret_value()):
+        raise ValueError("expected an address that begins with http:// or https://")
+    return url
+
+
+HttpUrl = Annotated[SecretStr, AfterValidator(_http)]
+"""An address that may hold a token, and is therefore never shown."""
+
+
 class WebhookSettings(_Settings):
     """Where and how a webhook is called. `max_alerts` 0 sends all alerts of a group."""
 
-    url: SecretStr
+    url: HttpUrl
     bearer_token: SecretStr | None = None
+    signing_secret: SecretStr | None = None
     username: str | None = None
     password: SecretStr | None = None
     headers: dict[str, SecretStr] = {}
     max_alerts: int = Field(default=0, ge=0)
     timeout_s: float = Field(default=10.0, gt=0, le=10)
 
-    @field_validator("url")
-    @classmethod
-    def _http(cls, url: SecretStr) -> SecretStr:
-        if not re.match(r"https?://[^\s/]+", url.get_secret_value()):
-            raise ValueError("expected an address that begins with http:// or https://")
-        return url
-
     def secrets(self) -> list[str]:
         """What must not appear in an error text: the URL too, since it often holds a token."""
-        values = [self.url, self.bearer_token, self.password, *self.headers.values()]
+        values = [self.url, self.bearer_token, self.signing_secret, self.password, *self.headers.values()]
         return [value.get_secret_value() for value in values if value is not None]
 
 
@@ -80,8 +87,86 @@ class EmailSettings(_Settings):
         return [self.auth_password.get_secret_value()] if self.auth_password else []
 
 
-Settings = WebhookSettings | EmailSettings
-TYPES: dict[str, type[WebhookSettings] | type[EmailSettings]] = {"webhook": WebhookSettings, "email": EmailSettings}
+class SlackSettings(_Settings):
+    """An incoming webhook."""
+
+    webhook_url: HttpUrl
+    channel: str | None = None
+    username: str | None = None
+    timeout_s: float = Field(default=10.0, gt=0, le=10)
+
+    def secrets(self) -> list[str]:
+        """What must not appear in an error text."""
+        return [self.webhook_url.get_secret_value()]
+
+
+class TeamsSettings(_Settings):
+    """A Workflows webhook of Microsoft Teams."""
+
+    webhook_url: HttpUrl
+    timeout_s: float = Field(default=10.0, gt=0, le=10)
+
+    def secrets(self) -> list[str]:
+        """What must not appear in an error text."""
+        return [self.webhook_url.get_secret_value()]
+
+
+class PagerDutySettings(_Settings):
+    """An integration of Events API v2; `routing_key` is another name of `service_key`."""
+
+    service_key: SecretStr | None = None
+    routing_key: SecretStr | None = None
+    url: str = Field(default="https://events.pagerduty.com/v2/enqueue", pattern=r"^https?://[^\s/]+")
+    timeout_s: float = Field(default=10.0, gt=0, le=10)
+
+    @property
+    def key(self) -> SecretStr:
+        """The integration key."""
+        return self.service_key or self.routing_key or SecretStr("")
+
+    def secrets(self) -> list[str]:
+        """What must not appear in an error text."""
+        return [self.key.get_secret_value()]
+
+
+class AppriseSettings(_Settings):
+    """Any service that apprise knows, by its URL."""
+
+    url: SecretStr
+    timeout_s: float = Field(default=10.0, gt=0, le=10)
+
+    def secrets(self) -> list[str]:
+        """What must not appear in an error text: plug-ins name parts of the URL."""
+        whole = self.url.get_secret_value()
+        parts = re.split(r"[:/@?&=]+", whole)[1:]
+        return [whole, *sorted((part for part in parts if len(part) >= 6), key=len, reverse=True)]
+
+
+Settings = WebhookSettings | EmailSettings | SlackSettings | TeamsSettings | PagerDutySettings | AppriseSettings
+TYPES: dict[str, type[Settings]] = {
+    "webhook": WebhookSettings,
+    "email": EmailSettings,
+    "slack": SlackSettings,
+    "teams": TeamsSettings,
+    "pagerduty": PagerDutySettings,
+    "apprise": AppriseSettings,
+}
+
+
+PER_MINUTE = {"slack": 60, "pagerduty": 120, "teams": 120}
+"""Messages that a receiver of the type gets in a minute unless its configuration says otherwise (what the services publish); else no limit."""
+
+
+def per_minute(config: dict[str, Any], name: str) -> int:
+    """The rate limit of a receiver; 0 means none."""
+    found = _entry(config, name) or {}
+    given = (found.get("config") or {}).get("maxPerMinute")
+    return int(given) if given is not None else PER_MINUTE.get(str(found.get("type")), 0)
+
+
+def _entry(config: dict[str, Any], name: str) -> dict[str, Any] | None:
+    receivers = (config.get("alerting") or {}).get("receivers") or []
+    return next((entry for entry in receivers if entry.get("name") == name), None)
 
 
 def receiver_settings(config: dict[str, Any], name: str, version: int) -> Settings:
@@ -90,8 +175,7 @@ def receiver_settings(config: dict[str, Any], name: str, version: int) -> Settin
     Raises SendError: retryable when the configuration does not have the receiver (it may be older than the
     notification), else when its type has no sender, a setting is wrong, or a secret is missing.
     """
-    receivers = (config.get("alerting") or {}).get("receivers") or []
-    found = next((entry for entry in receivers if entry.get("name") == name), None)
+    found = _entry(config, name)
     if found is None:
         raise SendError(f"receiver {name!r} is not in configuration version {version}", retryable=True)
     kind = found.get("type")
@@ -136,3 +220,20 @@ def _secret_file(path: str, name: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise SendError(f"receiver {name!r}: cannot read secret file {path}: {reason}", retryable=False) from None
+
+
+def notification_policy(config: dict[str, Any]) -> RetryPolicy:
+    """How notifications are retried: `retry.alertNotification` of the configuration."""
+    return _policy((config.get("retry") or {}).get("alertNotification") or {}, RetryPolicy())
+
+
+def _policy(given: dict[str, Any], usual: RetryPolicy) -> RetryPolicy:
+    if given.get("enabled") is False:
+        return replace(usual, attempts=1)
+    return replace(
+        usual,
+        attempts=given.get("maxAttempts", usual.attempts),
+        wait_initial_s=parse_duration(given.get("initialBackoff", usual.wait_initial_s)),
+        wait_max_s=parse_duration(given.get("maxBackoff", usual.wait_max_s)),
+        multiplier=given.get("backoffMultiplier", usual.multiplier),
+    )

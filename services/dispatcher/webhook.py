@@ -1,23 +1,23 @@
-"""The generic webhook: Alertmanager's version 4 JSON, which on-call tools accept."""
+"""The generic webhook: Alertmanager's version 4 JSON, which on-call tools accept, signed as the Standard Webhooks specification says."""
 
 from __future__ import annotations
 
-import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
 import time
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import orjson
 
-from services.dispatcher.errors import SendError
-from services.dispatcher.events import plain
+from services.dispatcher.http_post import post
 from services.dispatcher.notification import ZERO_TIME, Notification
 from services.dispatcher.settings import WebhookSettings
 
 _REGEX_SPECIAL = frozenset(r"\.+*?()|[]{}^$")
-_BODY_EXCERPT_BYTES = 300
-RETRYABLE_STATUS = frozenset({408, 425, 429})
+_SECRET_PREFIX = "whsec_"  # noqa: S105  the prefix of a secret, not a secret
 
 
 def payload(notification: Notification, max_alerts: int = 0) -> dict[str, Any]:
@@ -49,61 +49,37 @@ def payload(notification: Notification, max_alerts: int = 0) -> dict[str, Any]:
     }
 
 
-def client() -> httpx.AsyncClient:
-    """The client that all webhooks share: no redirects, no proxy or .netrc of the environment, and no common
-    connection limit, at which one hanging receiver would make the others wait."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-    return httpx.AsyncClient(follow_redirects=False, trust_env=False, limits=limits, headers={"User-Agent": "LLM-Sentinel"})
+def signature(secret: str, message_id: str, timestamp_s: int, body: bytes) -> str:
+    """The value of `webhook-signature`: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body` (Standard Webhooks 1.0).
+
+    A secret `whsec_…` holds its key in base64; any other is the key itself. The timestamp is of the attempt, so that a receiver can
+    refuse what is old.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True) if secret.startswith(_SECRET_PREFIX) else secret.encode()
+    except binascii.Error:
+        key = secret.encode()
+    signed = f"{message_id}.{timestamp_s}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 async def send(http: httpx.AsyncClient, settings: WebhookSettings, notification: Notification) -> str | None:
     """Posts one notification; any 2xx is acceptance. Raises SendError otherwise. Returns None: nothing to note."""
+    body = orjson.dumps(payload(notification, settings.max_alerts))
     headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
     headers |= {"Content-Type": "application/json", "Idempotency-Key": notification.notification_id}
     if settings.bearer_token:
         headers["Authorization"] = f"Bearer {settings.bearer_token.get_secret_value()}"
+    if settings.signing_secret:
+        now_s = int(time.time())
+        headers |= {
+            "webhook-id": notification.notification_id,
+            "webhook-timestamp": str(now_s),
+            "webhook-signature": signature(settings.signing_secret.get_secret_value(), notification.notification_id, now_s, body),
+        }
     password = settings.password.get_secret_value() if settings.password else ""
     auth = httpx.BasicAuth(settings.username, password) if settings.username else None
-    body = orjson.dumps(payload(notification, settings.max_alerts))
-    url = settings.url.get_secret_value()
-    try:
-        # httpx bounds each step; the outer time-out bounds a receiver that answers drop by drop.
-        async with (
-            asyncio.timeout(settings.timeout_s),
-            http.stream("POST", url, content=body, headers=headers, auth=auth, timeout=settings.timeout_s) as response,
-        ):
-            if response.is_success:
-                return None
-            excerpt = await _excerpt(response)
-    except TimeoutError:
-        raise SendError(f"no answer within {settings.timeout_s:g} s", retryable=True) from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeEncodeError) as error:
-        raise SendError(f"the request cannot be made: {type(error).__name__}", retryable=False) from None
-    except httpx.HTTPError as error:
-        raise SendError(f"{type(error).__name__} {error}".strip(), retryable=True) from None
-    status = response.status_code
-    retryable = status >= 500 or status in RETRYABLE_STATUS
-    reason = f"HTTP {status}{' (redirects are not followed)' if response.is_redirect else ''} {excerpt}".strip()
-    raise SendError(reason, retryable=retryable, retry_after_s=retry_after(response.headers.get("Retry-After")) if retryable else None)
-
-
-async def _excerpt(response: httpx.Response) -> str:
-    """The beginning of the answer, which often says what is wrong; a receiver may answer with anything of any length."""
-    start = b""
-    async for chunk in response.aiter_bytes(_BODY_EXCERPT_BYTES):
-        start += chunk
-        if len(start) >= _BODY_EXCERPT_BYTES:
-            break
-    return plain(start[:_BODY_EXCERPT_BYTES].decode(errors="replace"), _BODY_EXCERPT_BYTES)
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, given as seconds or as an HTTP date (RFC 9110, 10.2.3); None when absent or unreadable."""
-    if value is None:
-        return None
-    if value.strip().isascii() and value.strip().isdigit():
-        return float(value.strip()[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
+    answer = await post(http, settings.url.get_secret_value(), body, timeout_s=settings.timeout_s, headers=headers, auth=auth)
+    if not answer.ok:
+        raise answer.refusal()
+    return None

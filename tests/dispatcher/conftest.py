@@ -8,9 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
-from services.dispatcher import webhook
 from services.dispatcher.delivery import DeadLetter, Delivery, Outcome, Record, RetryPolicy
+from services.dispatcher.http_post import client
 from services.dispatcher.ledger import Ledger
 from services.dispatcher.sender import Sender
 from services.dispatcher.service import quiet_libraries
@@ -55,6 +57,19 @@ def record(notification_id: str = "n-1", receiver: str = "hook", again: bool = F
     return Record(f"notify-{receiver}", 0, next(numbers), json.dumps(value | changes).encode(), again)
 
 
+def answers(server: HTTPServer, *responses: Response) -> list[Request]:
+    """Lets the server give these answers in turn (the last one for ever); returns the requests as they come."""
+    seen: list[Request] = []
+
+    def handle(request: Request) -> Response:
+        request.get_data()
+        seen.append(request)
+        return responses[min(len(seen), len(responses)) - 1]
+
+    server.expect_request("/hook").respond_with_handler(handle)
+    return seen
+
+
 class Bench:
     """Runs deliveries against one database; keeps dead letters."""
 
@@ -76,9 +91,9 @@ class Bench:
             ledger = Ledger(self.dsn)
             await ledger.open()
             try:
-                async with webhook.client() as http:
+                async with client() as http:
                     sender = send or Sender(lambda: (3, {"alerting": {"receivers": self.receivers}}), http)
-                    return await work(Delivery(ledger, sender, self.bury, policy))
+                    return await work(Delivery(ledger, sender, self.bury, lambda: policy))
             finally:
                 await ledger.close()
 

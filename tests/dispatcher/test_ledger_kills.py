@@ -53,7 +53,7 @@ def life(dsn: str, point: str, sent: Any) -> None:
         async def bury(_letter: DeadLetter) -> None:
             raise AssertionError("nothing dies of a receiver here")
 
-        await Delivery(ledger, send, bury, FAST).deliver(record())
+        await Delivery(ledger, send, bury, lambda: FAST).deliver(record())
 
     asyncio.run(main())
 

@@ -113,7 +113,7 @@ def test_a_title_cannot_add_headers(bench: Bench, mailbox: Mailbox) -> None:
     assert bench.deliver(record(receiver="team", title="x\r\nBcc: evil@example.org\x00")) is Outcome.DELIVERED
     (mail,) = mailbox.mails
     assert mail["Bcc"] is None
-    assert mail["Subject"].startswith("[FIRING:1] x  Bcc: evil@example.org")
+    assert mail["Subject"].startswith("[FIRING:1] x Bcc: evil@example.org")
 
 
 def test_a_relay_without_the_required_tls_is_refused(bench: Bench, mailbox: Mailbox) -> None:

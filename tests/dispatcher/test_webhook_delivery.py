@@ -1,6 +1,9 @@
 """Webhooks: the exact Alertmanager JSON, what is retried and what is not, and that nobody waits for somebody else."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import socket
 import time
 from datetime import UTC, datetime, timedelta
@@ -8,24 +11,12 @@ from email.utils import format_datetime
 
 import pytest
 from pytest_httpserver import HTTPServer
-from werkzeug import Request, Response
+from werkzeug import Response
 
 from services.dispatcher.delivery import Delivery, Outcome, Record, RetryPolicy
-from services.dispatcher.webhook import retry_after
-from tests.dispatcher.conftest import FAST, Bench, record
-
-
-def answers(server: HTTPServer, *responses: Response) -> list[Request]:
-    """Lets the server give these answers in turn (the last one for ever); returns the requests as they come."""
-    seen: list[Request] = []
-
-    def handle(request: Request) -> Response:
-        request.get_data()
-        seen.append(request)
-        return responses[min(len(seen), len(responses)) - 1]
-
-    server.expect_request("/hook").respond_with_handler(handle)
-    return seen
+from services.dispatcher.http_post import retry_after
+from services.dispatcher.webhook import signature
+from tests.dispatcher.conftest import FAST, Bench, answers, record
 
 
 def test_the_body_is_alertmanagers_version_4(bench: Bench, httpserver: HTTPServer) -> None:
@@ -68,6 +59,25 @@ def test_alerts_beyond_the_receivers_limit_are_counted(bench: Bench, httpserver:
     body = seen[0].get_json()
     assert (len(body["alerts"]), body["truncatedAlerts"], body["status"]) == (2, 3, "resolved")
     assert body["alerts"][0]["endsAt"] == "2026-01-01T00:01:00Z"
+
+
+def test_a_signed_body_can_be_checked_by_the_standard(bench: Bench, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    seen = answers(httpserver, Response("ok"))
+    bench.add("hook", "webhook", url=httpserver.url_for("/hook"), signingSecret="${HOOK_SECRET}")
+    assert bench.deliver(record()) is Outcome.DELIVERED
+    headers, body = seen[0].headers, seen[0].get_data()
+    assert headers["webhook-id"] == "n-1"
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+    key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    wanted = hmac.new(key, f"n-1.{headers['webhook-timestamp']}.".encode() + body, hashlib.sha256).digest()
+    assert headers["webhook-signature"] == "v1," + base64.b64encode(wanted).decode()
+
+
+def test_the_signature_of_the_standards_example() -> None:
+    body = b'{"test": 2432232314}'
+    made = signature("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
@@ -164,7 +174,7 @@ def test_no_secret_reaches_ledger_or_log(
         ("webhook", {"url": "ftp://x/"}, "expected an address that begins with http:// or https://"),
         ("webhook", {"url_file": "/nowhere/url"}, "receiver 'hook': cannot read secret file /nowhere/url: No such file or directory"),
         ("email", {"smarthost": "mail:25", "from": "a@b.example"}, "receiver 'hook': to: Field required"),
-        ("telegraph", {}, "receiver 'hook' has type 'telegraph': expected one of webhook, email"),
+        ("telegraph", {}, "receiver 'hook' has type 'telegraph': expected one of webhook, email, slack, teams, pagerduty, apprise"),
     ],
 )
 def test_wrong_settings_are_said_and_not_retried(bench: Bench, kind: str, config: dict[str, str], reason: str) -> None:

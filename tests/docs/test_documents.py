@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.config.load import parse_config
 from services.cli.sql_cmd import run_query
 from services.storage.migrate import upgrade
 from tests.support.postgres import running_postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+SECTIONS = ("alerting", "detection", "detectors", "integrations", "retry")
+"""A YAML block that begins with one of these is a part of a configuration."""
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -59,6 +63,11 @@ def dsn() -> Iterator[str]:
 def test_a_query_of_the_documents_runs(dsn: str, query: str) -> None:
     columns, _, _ = run_query(dsn, query)
     assert columns
+
+
+@pytest.mark.parametrize("snippet", [snippet for path in DOCUMENTS for snippet in blocks(path, "yaml") if snippet.split(":")[0] in SECTIONS])
+def test_a_configuration_of_the_documents_is_valid(snippet: str) -> None:
+    assert parse_config(snippet, "snippet").config
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
