@@ -29,6 +29,7 @@ def main() -> None:
     detection.pane_findings(t_env, panes.pane_batches(t_env, rows), config, snapshot)
     anomalies, _ = detection.correlated(t_env, config, snapshot)
     outputs.anomalies(t_env, settings, anomalies, statements, hop=True)
+    outputs.shadow_findings(t_env, settings, statements)
 
     statements.attach_as_datastream()
     environment.execute(JOB)

@@ -40,6 +40,7 @@ def main() -> None:
     detection.pane_findings(t_env, panes.pane_batches(t_env, rows), config, snapshot)
     anomalies, routed = detection.correlated(t_env, config, snapshot)
     outputs.anomalies(t_env, settings, anomalies, statements, hop=False)
+    outputs.shadow_findings(t_env, settings, statements)
     outputs.first_findings(statements)
 
     alerts, notifications = alerting.alerts(routed, config, snapshot)

@@ -8,12 +8,12 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction
 
 from operators.configured import ConfiguredFunction
-from sentinel.anomaly import Anomaly
+from sentinel.anomaly import SHADOW, Anomaly
 from sentinel.detection.engine import ShardEngine
 from sentinel.pane_lines import parse_panes
 
-OUTPUT_TYPE = Types.ROW_NAMED(["application", "record"], [Types.STRING(), Types.STRING()])
-"""(tenant|application, anomaly JSON)"""
+OUTPUT_TYPE = Types.ROW_NAMED(["application", "record", "shadow"], [Types.STRING(), Types.STRING(), Types.BOOLEAN()])
+"""(tenant|application, anomaly JSON, whether a model in shadow mode made it)"""
 
 
 class PaneDetection(ConfiguredFunction):
@@ -46,4 +46,6 @@ class PaneDetection(ConfiguredFunction):
         due_ms = engine.next_timer()
         if due_ms is not None:
             ctx.timer_service().register_event_time_timer(due_ms)
-        return [Row(f"{anomaly.tenant_id}|{anomaly.application_id}", anomaly.to_json().decode()) for anomaly in anomalies]
+        return [
+            Row(f"{anomaly.tenant_id}|{anomaly.application_id}", anomaly.to_json().decode(), anomaly.status == SHADOW) for anomaly in anomalies
+        ]

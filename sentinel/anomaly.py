@@ -9,6 +9,8 @@ import msgspec
 from sentinel.identity import stable_id
 
 DEFAULT_DEDUP_WINDOW_MS = 300_000
+SHADOW = "shadow"
+"""Status of what a model in shadow mode found: recorded, and never raised."""
 
 
 class Anomaly(msgspec.Struct, kw_only=True):

@@ -43,6 +43,21 @@ ANOMALY_COLUMNS: Columns = {
     "record": str,
 }
 
+SHADOW_COLUMNS: Columns = {
+    "anomaly_id": str,
+    "tenant_id": str,
+    "application_id": str,
+    "model": str,
+    "detector_id": str,
+    "metric": str,
+    "severity": str,
+    "score": float,
+    "description": str,
+    "detected_at": str,
+    "model_version": str,
+    "record": str,
+}
+
 ALERT_COLUMNS: Columns = {
     "alert_id": str,
     "tenant_id": str,

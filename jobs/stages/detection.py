@@ -20,7 +20,7 @@ def event_findings(t_env: StreamTableEnvironment) -> None:
 
 
 def pane_findings(t_env: StreamTableEnvironment, batches: DataStream, configuration: BroadcastStream, snapshot: bytes) -> None:
-    """View `pane_findings`: anomalies of the detectors on panes, rows as in `event_findings`."""
+    """View `pane_findings`: anomalies of the detectors on panes, rows as in `event_findings`, and whether they are of a model in shadow mode."""
     keyed = batches.key_by(lambda row: row[0], key_type=Types.INT())
     found = keyed.connect(configuration).process(pane_detection.PaneDetection(snapshot), output_type=pane_detection.OUTPUT_TYPE)
     view_of(t_env, "pane_findings", found.name("detectors on panes").uid("pane-detection"))
@@ -29,7 +29,10 @@ def pane_findings(t_env: StreamTableEnvironment, batches: DataStream, configurat
 def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
     """All findings of an application together: (anomaly rows for the sinks, rows (alert key, JSON) for alerting)."""
     findings = rows_for_python(
-        t_env, t_env.sql_query("SELECT application, record FROM event_findings UNION ALL SELECT application, record FROM pane_findings")
+        t_env,
+        t_env.sql_query("""
+            SELECT application, record FROM event_findings UNION ALL SELECT application, record FROM pane_findings WHERE NOT shadow
+        """),
     )
     keyed = findings.key_by(lambda row: row[0], key_type=Types.STRING())
     rows = keyed.connect(configuration).process(correlation.Correlation(snapshot), output_type=correlation.OUTPUT_TYPE)

@@ -9,7 +9,7 @@ from jobs.stages import kafka_sinks, postgres_sinks
 from jobs.stages.environment import view_of
 from operators.sink_types import sql_columns
 from sentinel.settings import JobSettings
-from sentinel.sink_rows import ALERT_COLUMNS, ANOMALY_COLUMNS, NOTIFICATION_COLUMNS, Columns
+from sentinel.sink_rows import ALERT_COLUMNS, ANOMALY_COLUMNS, NOTIFICATION_COLUMNS, SHADOW_COLUMNS, Columns
 
 
 def refusals(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet) -> None:
@@ -29,6 +29,18 @@ def anomalies(t_env: StreamTableEnvironment, settings: JobSettings, rows: DataSt
     view_of(t_env, "anomalies", rows)
     statements.add_insert_sql("INSERT INTO anomaly_records SELECT tenant_id || '|' || application_id, record FROM anomalies")
     _into_postgres(t_env, settings, statements, "anomalies", ANOMALY_COLUMNS, "anomaly_id")
+
+
+def shadow_findings(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet) -> None:
+    """What models in shadow mode found on panes, into a table of its own and nowhere else."""
+    postgres_sinks.upserts(t_env, settings, "shadow_rows", sql_columns(SHADOW_COLUMNS), ("anomaly_id",), "shadow_anomalies")
+    paths = {name: f"$.{name}" for name in SHADOW_COLUMNS} | {"detected_at": "$.timestamp", "model_version": "$.labels.model_version"}
+    values = ", ".join(
+        f"JSON_VALUE(record, '{path}'{' RETURNING DOUBLE' if SHADOW_COLUMNS[name] is float else ''})"
+        for name, path in paths.items()
+        if name != "record"
+    )
+    statements.add_insert_sql(f"INSERT INTO shadow_rows SELECT {values}, record FROM pane_findings WHERE shadow")
 
 
 def alerts(

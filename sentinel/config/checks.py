@@ -27,7 +27,7 @@ _UNUSED_SECTIONS = {
     "cache": "the sidecar",
     "health": "the sidecar",
 }
-_UNUSED_KEYS = {"detection": ("workers", "batchSize", "processingTimeout", "mlModels"), "alerting": ("workers",)}
+_UNUSED_KEYS = {"detection": ("workers", "batchSize", "processingTimeout"), "alerting": ("workers",)}
 
 
 def broken_references(config: SentinelConfig) -> Iterator[Finding]:

@@ -2,4 +2,6 @@
 
 from typing import Final
 
-RUNNABLE: Final = frozenset({"zscore", "moving_average", "percentile", "threshold", "pattern", "silence", "peer"})
+TRAINED: Final = frozenset({"isolation_forest", "autoencoder", "lstm", "dbscan", "kmeans"})
+"""Strategies that score with a model of `sentinel models`."""
+RUNNABLE: Final = frozenset({"zscore", "moving_average", "percentile", "threshold", "pattern", "silence", "peer"}) | TRAINED

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Final, Literal
 
+import msgspec
+
 from sentinel.config.matchers import parse_matcher
-from sentinel.config.runnable import RUNNABLE
+from sentinel.config.runnable import RUNNABLE, TRAINED
 from sentinel.config.runtime import (
     Correlation,
     Dedup,
@@ -25,6 +28,7 @@ from sentinel.config.runtime import (
 )
 from sentinel.config.units import parse_duration
 from sentinel.metrics_vocabulary import METRICS, canonical_metric
+from sentinel.models.place import root_of
 
 _DURATIONS: Final = frozenset({"window", "evaluation", "warmup", "repeat", "adapt_after"})
 _LABELS: Final = {"application": "application_id", "detector": "detector_id", "tenant": "tenant_id", "user": "user_id"}
@@ -37,7 +41,7 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
     routing = alerting["routing"]
     return RuntimeConfig(
         version=version,
-        detectors=_detectors(detection["detectors"]["items"], snapshot.get("tenants", {})),
+        detectors=_with_models(_detectors(detection["detectors"]["items"], snapshot.get("tenants", {})), detection["mlModels"]),
         correlation=Correlation(
             detection["correlation"]["enabled"],
             parse_duration(detection["correlation"]["window"]),
@@ -72,6 +76,16 @@ def _detectors(items: list[dict[str, Any]], tenants: dict[str, Any]) -> tuple[De
                 scope = _scope(item["scope"])
                 built.append(_detector(item, Scope((tenant,), scope.applications, scope.models)))
     return tuple(built)
+
+
+def _with_models(detectors: tuple[DetectorConfig, ...], settings: dict[str, Any]) -> tuple[DetectorConfig, ...]:
+    """Detectors with a trained model learn where models lie, and how often to look for another version."""
+    reload_s = parse_duration(settings["reloadInterval"]) if settings["autoReload"] else math.inf
+    place = {"store": root_of(settings["path"]), "reload_s": reload_s}
+    return tuple(
+        msgspec.structs.replace(detector, params={"model": detector.strategy, **detector.params, **place}) if detector.strategy in TRAINED else detector
+        for detector in detectors
+    )
 
 
 def _runs(item: dict[str, Any]) -> bool:

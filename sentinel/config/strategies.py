@@ -134,6 +134,18 @@ class ClassifierParams(ConfigModel):
     features: list[str] = Field(default=[])
 
 
+class ModelParams(ConfigModel):
+    """A model of `sentinel models`, trained on pane vectors: how rare must a minute be to be an anomaly?"""
+
+    model: Name | None = Field(default=None, description="Name of the model, whose promoted version is used; default: the strategy's name")
+    threshold: float | None = Field(default=None, gt=0, description="Standard deviations; default 4.0")
+    sensitivity: Sensitivity | None = Field(default=None, description="high judges stricter than medium, low milder")
+    consecutive: PositiveInt | None = Field(default=None, description="Judgements in a row (one every 10 s) that must be beyond the threshold")
+    min_count: int | None = Field(default=None, ge=1, description="Calls that the judged minute must hold")
+    repeat: PositiveDuration | None = Field(default=None, description="Least time between two detections of a lasting anomaly")
+    level: Level | None = Field(default=None, description="As the model was trained: for each model of an application, or for applications")
+
+
 class OtherParams(ConfigModel):
     """Settings of strategies that this release does not run: checked for shape only."""
 
@@ -168,11 +180,11 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     "composite": _strategy(OtherParams, "rule"),
     "aggregation": _strategy(OtherParams, "rule"),
     "classifier": _strategy(ClassifierParams, "ml"),
-    "isolation_forest": _strategy(OtherParams, "ml"),
-    "autoencoder": _strategy(OtherParams, "ml"),
-    "lstm": _strategy(OtherParams, "ml"),
-    "dbscan": _strategy(OtherParams, "ml"),
-    "kmeans": _strategy(OtherParams, "ml"),
+    "isolation_forest": _strategy(ModelParams, "ml"),
+    "autoencoder": _strategy(ModelParams, "ml"),
+    "lstm": _strategy(ModelParams, "ml"),
+    "dbscan": _strategy(ModelParams, "ml"),
+    "kmeans": _strategy(ModelParams, "ml"),
     "peer": _strategy(PeerParams, "behavioral"),
     "user_profile": _strategy(OtherParams, "behavioral"),
     "entity_relationship": _strategy(OtherParams, "behavioral"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sentinel.anomaly import Anomaly, anomaly_id
+from sentinel.anomaly import SHADOW, Anomaly, anomaly_id
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection
 from sentinel.detection.sentences import describe
@@ -23,9 +23,10 @@ def to_anomaly(
     else:
         affected = {"type": "application", "id": application_id, "name": application_id}
     title, reason = describe(config, entity, found)
+    # A shadow's findings have ids of their own: two versions may find the same.
     identity = anomaly_id(
         tenant_id=tenant_id,
-        detector_id=config.id,
+        detector_id=f"{config.id}@{found.model_version}" if found.shadow else config.id,
         application_id=application_id,
         severity=found.severity,
         entity_type=affected["type"],
@@ -41,6 +42,10 @@ def to_anomaly(
         "expected_low": found.low,
         "expected_high": found.high,
     }
+    labels = {"strategy": config.strategy}
+    if found.model_version:
+        labels |= {"model_version": found.model_version}
+        figures["model_score"] = found.model_score
     return Anomaly(
         anomaly_id=identity,
         timestamp=to_rfc3339(found.detected_ms),
@@ -51,7 +56,8 @@ def to_anomaly(
         application_id=application_id,
         tenant_id=tenant_id,
         model=model,
-        metric=config.metric or "",
+        metric=found.metric or config.metric or "",
+        status=SHADOW if found.shadow else "active",
         user_id=found.user_id,
         title=title,
         description=reason,
@@ -66,5 +72,5 @@ def to_anomaly(
         first_seen=to_rfc3339(found.detected_ms),
         last_seen=to_rfc3339(found.detected_ms),
         config_version=version,
-        labels={"strategy": config.strategy},
+        labels=labels,
     )

@@ -15,6 +15,9 @@ class Detection(msgspec.Struct, kw_only=True):
     `observed` against `baseline`, expected `low`–`high` (values at the threshold); `deviation` and `threshold` in sigma, or in
     multiples of the learned percentile; `count` calls were in the window; `anchor_ms` is the first event time of the occurrence, from
     which the anomaly's id is made; `detected_ms` the event time of the evaluation.
+
+    Of a trained model: the `metric` that is furthest off (the configuration names none), `evidence` (metric, observed, low, high, deviation),
+    `model_version` as `name/version`, its raw `model_score`, and whether it is a `shadow` that raises nothing.
     """
 
     observed: float
@@ -33,6 +36,11 @@ class Detection(msgspec.Struct, kw_only=True):
     samples: list[str] = []
     user_id: str = ""
     learned_s: float = 0.0
+    metric: str = ""
+    evidence: list[tuple[str, float, float, float, float]] = []
+    model_version: str = ""
+    model_score: float = 0.0
+    shadow: bool = False
 
 
 def tail_score(sigma: float) -> float:

@@ -22,6 +22,7 @@ from sentinel.detection.anomalies import to_anomaly
 from sentinel.detection.application import IDLE_MS, ApplicationState, Found, Plan, fingerprint
 from sentinel.detection.detectors import STRATEGIES, new_detector
 from sentinel.detection.state import StateError, check_version
+from sentinel.models.library import refresh_all
 from sentinel.panes import Pane, UserPane
 
 STATE_VERSION = 1
@@ -111,6 +112,10 @@ class ShardEngine:
 
     def apply_config(self, config: RuntimeConfig) -> None:
         """Put a configuration in force: unchanged detectors keep their state; anomalies from now on carry its version."""
+        if config is self._config:
+            return
+        # Also a repeated record: that is how a promotion tells running jobs to look for it at once.
+        refresh_all()
         self._config = config
         before = {detector.id: fingerprint(detector) for detector in self._plan.detectors}
         scopes = {detector.id: (detector.scope, detector.type, detector.actions) for detector in self._plan.detectors}

@@ -38,6 +38,8 @@ def describe(config: DetectorConfig, entity: str, found: Detection) -> tuple[str
             f"User {found.user_id} sent {found.count} events to {entity} in {duration(seconds)}, {figure(found.observed)} every 10 s; "
             f"expected at most {figure(found.high)} from their past and their peers; {found.deviation:.1f} sigma",
         )
+    if found.evidence:
+        return _of_model(config, entity, found)
     metric = canonical_metric(config.metric or "")
     up = found.observed >= found.baseline if math.isfinite(found.baseline) else found.observed >= found.threshold
     title = f"{_TITLES.get(metric, metric)} of {entity} {'above' if up else 'below'} normal"
@@ -56,6 +58,20 @@ def describe(config: DetectorConfig, entity: str, found: Detection) -> tuple[str
         )
     expected = f"{figure(found.low * _factor(metric))}–{with_unit(metric, found.high)}"
     return title, f"{saw}; expected {expected}{past}; {abs(found.deviation):.1f} sigma"
+
+
+def _of_model(config: DetectorConfig, entity: str, found: Detection) -> tuple[str, str]:
+    """A trained model judged the whole vector: name the metrics that are furthest off."""
+    told = "; ".join(
+        f"{metric} {with_unit(metric, observed)}, usually {figure(low * _factor(metric))}–{with_unit(metric, high)}"
+        for metric, observed, low, high, off in found.evidence[:3]
+        if abs(off) >= 1.0 or metric == found.metric
+    )
+    name, version = found.model_version.rsplit("/", 1)
+    return f"Unusual mix of measures of {entity}", (
+        f"The last {duration((found.window_end_ms - found.window_start_ms) / 1000)} of {entity} ({found.count} calls) do not look like its "
+        f"past: {told}; {config.strategy} model {name} version {version}, {found.deviation:.1f} sigma"
+    )
 
 
 def figure(value: float) -> str:

@@ -23,6 +23,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("reset", "services.cli.reset_cmd", "Stop the stack and delete its data."),
     ("jobs", "services.cli.jobs_cmd", "Submit, list, cancel and savepoint Flink jobs."),
     ("config", "services.cli.config_cmd", "Check, show and apply sentinel-config.yaml."),
+    ("models", "services.cli.models_cmd", "Train, list, shadow, promote and roll back models on pane vectors."),
     ("sql", "services.cli.sql_cmd", "Run a SQL query and print a table."),
     ("dlq", "services.cli.dlq_cmd", "List, show and replay dead letters."),
     ("generate", "services.cli.traffic_cmd", "Write seeded telemetry traffic to Kafka or a file."),

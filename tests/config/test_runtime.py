@@ -57,10 +57,10 @@ def test_level_of_a_threshold(config: str, level: str) -> None:
     assert _runtime(f"detectors: [{{id: a, type: rule, strategy: threshold, config: {config}}}]").detectors[0].level == level
 
 
-def test_disabled_and_unbuilt_detectors_are_left_out() -> None:
+def test_disabled_detectors_are_left_out() -> None:
     text = """detectors:
       - {id: a, type: rule, strategy: silence, enabled: false}
-      - {id: b, type: ml, strategy: lstm}
+      - {id: b, type: ml, strategy: lstm, enabled: false}
       - {id: c, type: rule, strategy: silence, actions: [{alert: x}, {alert: y, severity: critical}]}"""
     assert [(detector.id, detector.severity) for detector in _runtime(text).detectors] == [("c", "critical")]
 

@@ -11,6 +11,7 @@ from sentinel.detection.detectors.peer import PeerDetector
 from sentinel.detection.detectors.percentile import PercentileDetector
 from sentinel.detection.detectors.silence import SilenceDetector
 from sentinel.detection.detectors.threshold import ThresholdDetector
+from sentinel.detection.detectors.trained import ModelDetector
 from sentinel.detection.detectors.zscore import ZScoreDetector
 from sentinel.detection.tuning import Tuning
 
@@ -38,6 +39,11 @@ STRATEGIES: dict[str, type[PaneDetector]] = {
     "silence": SilenceDetector,
     "peer": PeerDetector,
     "threshold": ThresholdDetector,
+    "isolation_forest": ModelDetector,
+    "autoencoder": ModelDetector,
+    "lstm": ModelDetector,
+    "dbscan": ModelDetector,
+    "kmeans": ModelDetector,
 }
 
 
