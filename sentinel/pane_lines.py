@@ -1,11 +1,13 @@
 """Panes as text lines: how closed panes cross from SQL to the keyed Python operator, all panes of a shard's second in one record.
 
 Tab-separated: `pane`, start (epoch ms), tenant, application, model, the exemplars, the sums and histogram words; or `users`, start, tenant,
-application, busiest user (zero-padded count and id), number of users, events. Ids hold no tab or line break: the door refuses them.
+application, busiest user (zero-padded count and id), number of users, events;
+or `fact` and JSON (`sentinel.detection.facts`). Ids hold no tab or line break: the door refuses them.
 """
 
 from __future__ import annotations
 
+from sentinel.detection.facts import Fact, parse_fact
 from sentinel.events.folding import EXEMPLAR_DIGITS, EXEMPLARS, PANE_SUMS
 from sentinel.panes import PANE_WIDTH_MS, USER_PANE_WIDTH_MS, Pane, UserPane, unpack_histogram
 
@@ -13,9 +15,16 @@ _FIRST_SUM = 5 + len(EXEMPLARS)
 _FIRST_WORD = _FIRST_SUM + len(PANE_SUMS)
 
 
-def parse_panes(lines: str) -> list[Pane | UserPane]:
-    """The panes of one record; raises ValueError for a line of another shape, which would be a fault of the SQL that made it."""
-    return [_user_pane(fields) if fields[0] == "users" else _pane(fields) for fields in (line.split("\t") for line in lines.split("\n"))]
+def parse_panes(lines: str) -> list[Pane | UserPane | Fact]:
+    """The panes and facts of one record; raises ValueError for a line of another shape, which would be a fault of the SQL that made it."""
+    return [_parsed(line) for line in lines.split("\n")]
+
+
+def _parsed(line: str) -> Pane | UserPane | Fact:
+    if line.startswith("fact"):
+        return parse_fact(line)
+    fields = line.split("\t")
+    return _user_pane(fields) if fields[0] == "users" else _pane(fields)
 
 
 def _pane(fields: list[str]) -> Pane:

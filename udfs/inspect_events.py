@@ -18,6 +18,8 @@ from pyflink.table.types import DataType
 from pyflink.table.udf import ScalarFunction, udf
 
 from sentinel.config.runtime import RuntimeConfig
+from sentinel.detection.facts import Fact, fact_line
+from sentinel.detection.failures import Failures
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import Columns, columns_of
 from sentinel.events.decode import decode_batch
@@ -36,11 +38,13 @@ RESULT_TYPE: DataType = DataTypes.ROW(
         DataTypes.FIELD("user_events", DataTypes.BIGINT()),
         DataTypes.FIELD("anomalies", DataTypes.ARRAY(DataTypes.STRING())),
         DataTypes.FIELD("dlq", DataTypes.STRING()),
+        DataTypes.FIELD("facts", DataTypes.ARRAY(DataTypes.STRING())),
     ]
 )
 """pane_keys: tenant, application, model, exemplars of latency, tokens and cost, any event id.
 pane_sums: shard, start (epoch ms), `PANE_SUMS`, 18 histogram words.
-user_key: shard, tenant, application and user joined by tabs. There are nearly as many user rows as events, hence no arrays."""
+user_key: shard, tenant, application and user joined by tabs. There are nearly as many user rows as events, hence no arrays.
+facts: shard, second (epoch ms), lines of facts for the rules with memory; all of a shard and second in one row."""
 
 
 class InspectEvents(ScalarFunction):  # type: ignore[misc]
@@ -52,7 +56,8 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
 
     def open(self, function_context: FunctionContext) -> None:
         self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
-        self._rules = EventRules(self._watch.current)
+        self._failures = Failures()
+        self._rules = EventRules(self._watch.current, self._failures)
         # Libraries and rules stay for good: out of the collector's sight they cost it nothing (2 to 3 µs an event otherwise).
         gc.collect()
         gc.freeze()
@@ -85,12 +90,13 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
             found = rules.evaluate(decoded.events, columns, ids, now_ms)
             if found:
                 out["anomalies"][0] = [anomaly.to_json().decode() for anomaly in found]
+            _place_facts(out["facts"], rules.facts(decoded.events, columns, ids, found))
             _place_panes(out, columns, ids)
         return pd.DataFrame({name: pd.Series(column, dtype=object if isinstance(column, list) else None) for name, column in out.items()})
 
     def _current_rules(self, config: RuntimeConfig) -> EventRules:
         if config.version != self._rules.config.version:
-            self._rules = EventRules(config)
+            self._rules = EventRules(config, self._failures)
         return self._rules
 
 
@@ -101,9 +107,20 @@ def _place_panes(out: dict[str, Any], columns: Columns, ids: list[Any]) -> None:
     out["pane_sums"][:count] = np.column_stack((_shards(panes.keys), panes.starts_ms, panes.sums)).tolist()
     users = fold_user_panes(columns)
     count = len(users.keys)
-    out["user_key"][:count] = [f"{shard_of(tenant, application)}\t{tenant}\t{application}\t{user}" for tenant, application, user in users.keys]
+    out["user_key"][:count] = [
+        f"{shard_of(tenant, application)}\t{tenant}\t{application}\t{user}" for tenant, application, user in users.keys
+    ]
     out["user_start_ms"][:count] = users.starts_ms
     out["user_events"][:count] = users.events
+
+
+def _place_facts(out: list[Any], facts: list[Fact]) -> None:
+    """Facts of a shard and second share a row: never more rows than events."""
+    lines: dict[tuple[int, int], list[str]] = {}
+    for fact in facts:
+        lines.setdefault((shard_of(fact.tenant_id, fact.application_id), fact.start_ms), []).append(fact_line(fact))
+    for row, ((shard, start_ms), own) in enumerate(lines.items()):
+        out[row] = [str(shard), str(start_ms), "\n".join(own)]
 
 
 def _shards(keys: list[tuple[str, str, str]]) -> list[int]:

@@ -62,8 +62,15 @@ def pane_batches(t_env: StreamTableEnvironment, inspected: DataStream) -> DataSt
           FROM user_counts), DESCRIPTOR(counted_at), INTERVAL '10' SECOND))
         GROUP BY shard, tenant_id, application_id, window_start, window_end, window_time
     """)
+    view_of(t_env, "fact_rows", inspected, "fact_time", "TO_TIMESTAMP_LTZ(CAST(facts[2] AS BIGINT), 3)")
+    t_env.execute_sql("""
+        CREATE TEMPORARY VIEW fact_lines AS
+        SELECT CAST(facts[1] AS INT) AS shard, facts[3] AS line, fact_time AS line_time FROM fact_rows WHERE facts IS NOT NULL
+    """)
     # A view, because Flink 2.3.0 drops the second input of a UNION ALL that is written inside TUMBLE(...) itself.
-    t_env.execute_sql("CREATE TEMPORARY VIEW all_lines AS SELECT * FROM pane_lines UNION ALL SELECT * FROM user_lines")
+    t_env.execute_sql(
+        "CREATE TEMPORARY VIEW all_lines AS SELECT * FROM pane_lines UNION ALL SELECT * FROM user_lines UNION ALL SELECT * FROM fact_lines"
+    )
     batches = t_env.sql_query(f"""
         SELECT shard, {_epoch_ms("window_end")} AS end_ms, LISTAGG(line, '\n') AS lines
         FROM TABLE(TUMBLE(TABLE all_lines, DESCRIPTOR(line_time), INTERVAL '1' SECOND))

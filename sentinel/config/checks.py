@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from sentinel.config.canonical import Path
+from sentinel.config.detection import Detector
 from sentinel.config.errors import Finding, nearest, shown
 from sentinel.config.model import SentinelConfig
+from sentinel.config.rules import CompositeParams
 from sentinel.config.runnable import RUNNABLE
 
 _UNUSED_SECTIONS = {
@@ -27,6 +29,7 @@ _UNUSED_SECTIONS = {
     "cache": "the sidecar",
     "health": "the sidecar",
 }
+_NO_PARTS = frozenset({"composite", "peer", "silence", "user_profile", "entity_relationship", "access_pattern"})
 _UNUSED_KEYS = {"detection": ("workers", "batchSize", "processingTimeout"), "alerting": ("workers",)}
 
 
@@ -49,11 +52,30 @@ def broken_references(config: SentinelConfig) -> Iterator[Finding]:
             for place, name in enumerate((action.config and action.config.receivers) or []):
                 yield from check(name, ("alerting", "definitions", number, "actions", position, "config", "receivers", place))
     ids = [detector.id for detector in config.detection.detectors.items]
+    yield from _parts_of_composites(config)
     for tenant, settings in config.tenants.items():
         for place, detector in enumerate(settings.detectors.disabled):
             if detector not in ids:
                 path: Path = ("tenants", tenant, "detectors", "disabled", place)
                 yield Finding(path, shown(detector), "expected the id of a common detector", nearest(detector, ids))
+
+
+def _parts_of_composites(config: SentinelConfig) -> Iterator[Finding]:
+    """Detectors that a composite builds on must exist for the same tenants, and be judged on events or on the seconds of the application."""
+    base: Path = ("detection", "detectors", "items")
+    common = [item.id for item in config.detection.detectors.items if item.strategy not in _NO_PARTS]
+    lists: list[tuple[Path, list[Detector], list[str]]] = [(base, config.detection.detectors.items, [])]
+    lists += [(("tenants", name, "detectors", "items"), own.detectors.items, common) for name, own in config.tenants.items()]
+    for path, items, others in lists:
+        usable = [*others, *(item.id for item in items if item.strategy not in _NO_PARTS)]
+        for number, item in enumerate(items):
+            if isinstance(item.config, CompositeParams):
+                for node, _ in item.config.nodes():
+                    if node.detector is not None and node.detector not in usable:
+                        where = (*path, number, "config")
+                        yield Finding(
+                            where, shown(node.detector), "expected the id of a detector on events or panes", nearest(node.detector, usable)
+                        )
 
 
 def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Path, str]]:

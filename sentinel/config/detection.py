@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializeAsAny, ValidationInfo, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from sentinel.config.runnable import RUNNABLE
+from sentinel.config.runnable import RULES, RUNNABLE
 from sentinel.config.strategies import STRATEGIES
 from sentinel.config.types import ConfigModel, Name, PositiveDuration, PositiveInt
 from sentinel.metrics_vocabulary import METRICS, metric_names
@@ -92,7 +92,7 @@ class Detector(ConfigModel):
     @model_validator(mode="after")
     def _metric_at_level(self) -> Self:
         metric = getattr(self.config, "metric", None)
-        if metric is None or self.strategy not in RUNNABLE:
+        if metric is None or self.strategy not in RUNNABLE or self.strategy in RULES:
             return self
         if self.strategy == "peer":
             needed = "user"

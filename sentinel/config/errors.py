@@ -138,6 +138,9 @@ def _finding(item: Any, root: type[BaseModel], document: Any) -> Finding:
         valid = context["valid"]
         listed = ", ".join(valid) if len(valid) <= 25 else f"{len(valid)} are known"
         return Finding(full, shown(value), f"{item['msg']} ({listed})", nearest(value, valid))
+    if kind == "unknown_event":
+        found, valid = context["found"], context["valid"]
+        return Finding(full, shown(found), f"{item['msg']} ({', '.join(valid)})", nearest(found, valid))
     if kind in ("literal_error", "enum"):
         # pydantic lists the allowed values as 'a', 'b' or 'c'.
         allowed = [part for part in str(context.get("expected", "")).split("'") if part.strip() not in ("", ",", "or")]

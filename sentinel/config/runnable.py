@@ -4,4 +4,6 @@ from typing import Final
 
 TRAINED: Final = frozenset({"isolation_forest", "autoencoder", "lstm", "dbscan", "kmeans"})
 """Strategies that score with a model of `sentinel models`."""
-RUNNABLE: Final = frozenset({"zscore", "moving_average", "percentile", "threshold", "pattern", "silence", "peer"}) | TRAINED
+RULES: Final = frozenset({"aggregation", "composite", "cep"})
+"""Strategies with nested settings, judged on facts and panes of an application."""
+RUNNABLE: Final = frozenset({"zscore", "moving_average", "percentile", "threshold", "pattern", "silence", "peer"}) | TRAINED | RULES

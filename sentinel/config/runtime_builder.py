@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from sentinel.config.matchers import parse_matcher
-from sentinel.config.runnable import RUNNABLE, TRAINED
+from sentinel.config.runnable import RULES, RUNNABLE, TRAINED
 from sentinel.config.runtime import (
     Correlation,
     Dedup,
@@ -26,6 +26,7 @@ from sentinel.config.runtime import (
     Schedule,
     Scope,
 )
+from sentinel.config.runtime_rules import rule_params
 from sentinel.config.units import parse_duration
 from sentinel.metrics_vocabulary import METRICS, canonical_metric
 from sentinel.models.place import root_of
@@ -97,7 +98,10 @@ def _scope(value: dict[str, list[str]], excluded: tuple[str, ...] = ()) -> Scope
 
 
 def _detector(item: dict[str, Any], scope: Scope) -> DetectorConfig:
-    params = _params(item["config"], _DURATIONS | {"minimum"} if item["strategy"] == "silence" else _DURATIONS)
+    if item["strategy"] in RULES:
+        params = rule_params(item["config"])
+    else:
+        params = _params(item["config"], _DURATIONS | {"minimum"} if item["strategy"] == "silence" else _DURATIONS)
     metric = params.get("metric")
     if metric is not None:
         params["metric"] = metric = canonical_metric(metric)
@@ -134,6 +138,8 @@ def _params(config: dict[str, Any], durations: frozenset[str]) -> dict[str, Any]
 def _level(strategy: str, metric: str | None, params: dict[str, Any]) -> Literal["event", "pane", "user"]:
     if strategy == "pattern":
         return "event"
+    if strategy in RULES:
+        return "pane"
     levels = METRICS[metric].levels if metric else frozenset()
     if strategy == "peer" or levels == {"user"}:
         return "user"

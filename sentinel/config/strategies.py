@@ -7,18 +7,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from sentinel.config.rules import AggregationParams, CepParams, CompositeParams, Condition
 from sentinel.config.types import ConfigModel, Duration, MetricName, Name, PositiveDuration, PositiveInt, Ratio, Regex
-
-Condition = Literal["greater_than", "greater_than_or_equal", "less_than", "less_than_or_equal", "equal", "not_equal"]
-_SYMBOLS: Final = {
-    ">": "greater_than",
-    ">=": "greater_than_or_equal",
-    "<": "less_than",
-    "<=": "less_than_or_equal",
-    "==": "equal",
-    "!=": "not_equal",
-}
-
 
 Level = Literal["application", "model"]
 Sensitivity = Literal["low", "medium", "high"]
@@ -64,9 +54,7 @@ class ThresholdParams(ConfigModel):
 
     metric: MetricName
     value: float
-    condition: Annotated[Condition, BeforeValidator(lambda value: _SYMBOLS.get(value, value) if isinstance(value, str) else value)] = (
-        "greater_than"
-    )
+    condition: Condition = "greater_than"
     window: PositiveDuration | None = None
     consecutive: PositiveInt = 1
     minimum_events: int = Field(default=1, ge=0, description="Calls that the window must hold to be judged")
@@ -176,9 +164,9 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     "threshold": _strategy(ThresholdParams, "rule"),
     "pattern": _strategy(PatternParams, "rule"),
     "silence": _strategy(SilenceParams, "rule", "statistical", "behavioral"),
-    "cep": _strategy(OtherParams, "rule"),
-    "composite": _strategy(OtherParams, "rule"),
-    "aggregation": _strategy(OtherParams, "rule"),
+    "cep": _strategy(CepParams, "rule"),
+    "composite": _strategy(CompositeParams, "rule"),
+    "aggregation": _strategy(AggregationParams, "rule"),
     "classifier": _strategy(ClassifierParams, "ml"),
     "isolation_forest": _strategy(ModelParams, "ml"),
     "autoencoder": _strategy(ModelParams, "ml"),

@@ -30,7 +30,7 @@ def to_anomaly(
         application_id=application_id,
         severity=found.severity,
         entity_type=affected["type"],
-        entity_id=affected["id"],
+        entity_id=f"{affected['id']}|{found.key}" if found.key else affected["id"],
         first_event_ms=found.anchor_ms,
         dedup_window_ms=dedup_ms,
     )
@@ -43,6 +43,8 @@ def to_anomaly(
         "expected_high": found.high,
     }
     labels = {"strategy": config.strategy}
+    if found.key:
+        labels |= {"key": found.key}
     if found.model_version:
         labels |= {"model_version": found.model_version}
         figures["model_score"] = found.model_score

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection
 from sentinel.detection.detectors import PaneDetector
+from sentinel.detection.detectors.keyed_rule import RuleDetector
+from sentinel.detection.facts import FACT_WIDTH_MS, Fact
 from sentinel.detection.metrics import merge_panes
 from sentinel.panes import Pane, UserPane
 
@@ -22,11 +26,16 @@ class Plan:
     """Which detectors a key gets: built once a configuration, shared by all keys."""
 
     def __init__(
-        self, detectors: tuple[DetectorConfig, ...], levels: dict[str, str], make: Callable[[DetectorConfig], PaneDetector]
+        self,
+        detectors: tuple[DetectorConfig, ...],
+        levels: dict[str, str],
+        make: Callable[[DetectorConfig], PaneDetector],
+        make_rule: Callable[[DetectorConfig], RuleDetector],
     ) -> None:
         self.detectors = detectors
         self.levels = levels
         self.make = make
+        self.make_rule = make_rule
 
     def at(self, level: str, tenant_id: str, application_id: str, model: str | None) -> list[DetectorConfig]:
         return [d for d in self.detectors if self.levels[d.id] == level and d.scope.matches(tenant_id, application_id, model)]
@@ -41,6 +50,15 @@ class Slot:
         self.config, self.detector = config, detector
 
 
+class RuleSlot:
+    """One rule with memory at one application, with the configuration that it was made from."""
+
+    __slots__ = ("config", "detector")
+
+    def __init__(self, config: DetectorConfig, detector: RuleDetector) -> None:
+        self.config, self.detector = config, detector
+
+
 class ApplicationState:
     """The state of one tenant and application. Panes wait here until event time has passed them, then go second by second."""
 
@@ -48,9 +66,11 @@ class ApplicationState:
         "_failed",
         "application",
         "application_id",
+        "facts",
         "last_ms",
         "models",
         "plan",
+        "rules",
         "tenant_id",
         "timed",
         "user_waiting",
@@ -64,17 +84,24 @@ class ApplicationState:
         self.last_ms = 0
         self.waiting: dict[int, list[Pane]] = {}
         self.user_waiting: dict[int, UserPane] = {}
+        self.facts: dict[int, list[Fact]] = {}
         self.models: dict[str, list[Slot]] = {}
         self.application: list[Slot] = self._slots("application", None)
         self.users: list[Slot] = self._slots("user", None)
+        self.rules: list[RuleSlot] = self._rule_slots()
         self._find_timed()
+
+    def _rule_slots(self) -> list[RuleSlot]:
+        plan = self.plan
+        return [RuleSlot(config, plan.make_rule(config)) for config in plan.at("rule", self.tenant_id, self.application_id, None)]
 
     def _slots(self, level: str, model: str | None) -> list[Slot]:
         plan = self.plan
         return [Slot(config, plan.make(config)) for config in plan.at(level, self.tenant_id, self.application_id, model)]
 
     def _find_timed(self) -> None:
-        self.timed = [slot for slot in self.application if slot.config.strategy == "silence"]
+        self.timed: list[Slot | RuleSlot] = [slot for slot in self.application if slot.config.strategy == "silence"]
+        self.timed += [slot for slot in self.rules if slot.config.strategy == "cep"]
 
     @property
     def keys(self) -> int:
@@ -84,6 +111,8 @@ class ApplicationState:
         """The next event time at which something is due: a waiting pane's end or a detector's timer."""
         due = [pane.end_ms for panes in self.waiting.values() for pane in panes[:1]]
         due += [pane.end_ms for pane in self.user_waiting.values()]
+        if self.facts:
+            due += [start + FACT_WIDTH_MS for start in self.facts]
         due += [timer for slot in self.timed if (timer := slot.detector.next_timer()) is not None]
         return min(due) if due else None
 
@@ -92,16 +121,22 @@ class ApplicationState:
         found: list[Found] = []
         waiting, user_waiting = self.waiting, self.user_waiting
         ready = [start for start, panes in waiting.items() if panes[0].end_ms <= now_ms] if waiting else []
+        if self.facts:
+            ready += [start for start in self.facts if start + FACT_WIDTH_MS <= now_ms and start not in waiting]
         ready_users = [start for start, pane in user_waiting.items() if pane.end_ms <= now_ms] if user_waiting else []
         if len(ready) > 1:
             ready.sort()
         for start in ready:
-            panes = waiting.pop(start)
+            panes = waiting.pop(start, [])
             self._seen(start)
             if self.timed:
                 # A silence that ended with this pane must be noticed before it, however late the watermark came.
                 self._on_time(start, found)
-            self._on_second(panes, found)
+            before = len(found)
+            if panes:
+                self._on_second(panes, found)
+            if self.rules:
+                self._run_rules(start, panes, found, before)
         for start in sorted(ready_users):
             user_pane = user_waiting.pop(start)
             self._seen(start)
@@ -117,6 +152,7 @@ class ApplicationState:
             self.models = {}
             self.application = self._slots("application", None)
             self.users = self._slots("user", None)
+            self.rules = self._rule_slots()
             self._find_timed()
         self.last_ms = max(self.last_ms, start_ms)
 
@@ -147,13 +183,31 @@ class ApplicationState:
         if detection is not None:
             found.append((slot.config, model, detection))
 
+    def _run_rules(self, start_ms: int, panes: list[Pane], found: list[Found], before: int) -> None:
+        """The rules with memory on one second, after the detectors on its panes: composites build on what these found, `found[before:]`."""
+        facts: dict[str, list[Fact]] = {}
+        for fact in self.facts.pop(start_ms, ()):
+            facts.setdefault(fact.rule, []).append(fact)
+        for slot in self.rules:
+            names = [config.id for config, _, _ in found[before:]] if slot.config.strategy == "composite" else []
+            try:
+                said = slot.detector.on_second(start_ms, panes, facts.get(slot.config.id, []), names)
+            except Exception as error:
+                slot.detector = self.plan.make_rule(slot.config)
+                self._failed(slot.config, f"{self.tenant_id}|{self.application_id}|", error)
+                continue
+            found += [(slot.config, detection.model, detection) for detection in said]
+
     def _on_time(self, now_ms: int, found: list[Found]) -> None:
         for slot in self.timed:
             try:
                 while (detection := slot.detector.on_time(now_ms)) is not None:
                     found.append((slot.config, "", detection))
             except Exception as error:
-                slot.detector = self.plan.make(slot.config)
+                if isinstance(slot, RuleSlot):
+                    slot.detector = self.plan.make_rule(slot.config)
+                else:
+                    slot.detector = self.plan.make(slot.config)
                 self._failed(slot.config, f"{self.tenant_id}|{self.application_id}|", error)
 
     def replan(self, plan: Plan) -> None:
@@ -173,12 +227,19 @@ class ApplicationState:
         self.application = kept(self.application, "application", None)
         self.users = kept(self.users, "user", None)
         self.models = {model: kept(slots, "model", model) for model, slots in self.models.items()}
+        known = {slot.config.id: slot for slot in self.rules}
+        self.rules = [
+            RuleSlot(slot.config, known[slot.config.id].detector)
+            if slot.config.id in known and same_learning(known[slot.config.id].config, slot.config)
+            else slot
+            for slot in self._rule_slots()
+        ]
         self._find_timed()
 
     # -- state ----------------------------------------------------------------------------------------------------------------
 
     def to_state(self) -> list[Any]:
-        def states(slots: list[Slot]) -> list[Any]:
+        def states(slots: list[Slot] | list[RuleSlot]) -> list[Any]:
             return [[slot.config.id, fingerprint(slot.config), slot.detector.to_state()] for slot in slots]
 
         return [
@@ -190,11 +251,12 @@ class ApplicationState:
             states(self.application),
             states(self.users),
             {model: states(slots) for model, slots in self.models.items()},
+            *([[fact for facts in self.facts.values() for fact in facts], states(self.rules)] if self.rules or self.facts else ()),
         ]
 
     def restore(self, state: list[Any], to_pane: Callable[[Any], Pane], to_user_pane: Callable[[Any], UserPane]) -> None:
         """Take over the fields of `to_state` after the two names; states of detectors that changed meanwhile are dropped."""
-        self.last_ms, waiting, users_waiting, application, users, models = state
+        self.last_ms, waiting, users_waiting, application, users, models, *rules = state
         for raw in waiting:
             pane = to_pane(raw)
             self.waiting.setdefault(pane.start_ms, []).append(pane)
@@ -206,10 +268,16 @@ class ApplicationState:
         for model, states in models.items():
             self.models[model] = self._slots("model", model)
             _restore(self.models[model], states)
+        if rules:
+            facts, rule_states = rules
+            for raw in facts:
+                fact = msgspec.convert(raw, Fact, strict=False)
+                self.facts.setdefault(fact.start_ms, []).append(fact)
+            _restore(self.rules, rule_states)
         self._find_timed()
 
 
-def _restore(slots: list[Slot], states: list[Any]) -> None:
+def _restore(slots: list[Slot] | list[RuleSlot], states: list[Any]) -> None:
     stored = {name: (mark, state) for name, mark, state in states}
     for slot in slots:
         mark, state = stored.get(slot.config.id, ("", None))

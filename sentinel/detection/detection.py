@@ -18,6 +18,8 @@ class Detection(msgspec.Struct, kw_only=True):
 
     Of a trained model: the `metric` that is furthest off (the configuration names none), `evidence` (metric, observed, low, high, deviation),
     `model_version` as `name/version`, its raw `model_score`, and whether it is a `shadow` that raises nothing.
+
+    Rules name their `model`, or the `key` (such as `session 4711`) that they keep apart, and say their own `sentence`.
     """
 
     observed: float
@@ -41,6 +43,9 @@ class Detection(msgspec.Struct, kw_only=True):
     model_version: str = ""
     model_score: float = 0.0
     shadow: bool = False
+    model: str = ""
+    key: str = ""
+    sentence: str = ""
 
 
 def tail_score(sigma: float) -> float:

@@ -20,7 +20,8 @@ from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
 from sentinel.detection.anomalies import to_anomaly
 from sentinel.detection.application import IDLE_MS, ApplicationState, Found, Plan, fingerprint
-from sentinel.detection.detectors import STRATEGIES, new_detector
+from sentinel.detection.detectors import RULES, STRATEGIES, new_detector, new_rule
+from sentinel.detection.facts import Fact
 from sentinel.detection.state import StateError, check_version
 from sentinel.models.library import refresh_all
 from sentinel.panes import Pane, UserPane
@@ -70,8 +71,10 @@ class ShardEngine:
         """Applications and models under observation."""
         return self._keys
 
-    def on_panes(self, panes: list[Pane | UserPane] | list[Pane] | list[UserPane], watermark_ms: int) -> list[Anomaly]:
-        """Take panes (any order among keys) and event time; the anomalies that are due, ordered by time, key and detector."""
+    def on_panes(
+        self, panes: list[Pane | UserPane | Fact] | list[Pane | UserPane] | list[Pane] | list[UserPane], watermark_ms: int
+    ) -> list[Anomaly]:
+        """Take panes and facts (any order among keys) and event time; the anomalies that are due, ordered by time, key and detector."""
         touched: dict[tuple[str, str], ApplicationState] = {}
         for pane in panes:
             key = (pane.tenant_id, pane.application_id)
@@ -88,6 +91,8 @@ class ShardEngine:
                     application.open_model(pane.model)
                     self._keys += 1
                 application.waiting.setdefault(pane.start_ms, []).append(pane)
+            elif isinstance(pane, Fact):
+                application.facts.setdefault(pane.start_ms, []).append(pane)
             else:
                 application.user_waiting[pane.start_ms] = pane
         self.panes += len(panes)
@@ -141,17 +146,20 @@ class ShardEngine:
         usable: list[DetectorConfig] = []
         levels: dict[str, str] = {}
         for detector in config.detectors:
-            if detector.level == "event" or detector.strategy not in STRATEGIES:
+            rule = detector.strategy in RULES
+            if detector.level == "event" or not (rule or detector.strategy in STRATEGIES):
                 continue
             try:
-                built = new_detector(detector, dedup_ms)
+                built = new_rule(detector, dedup_ms) if rule else new_detector(detector, dedup_ms)
             except ValueError as error:
                 self.detectors_refused[detector.id] = str(error)
                 logger.error("detector left out: %s", error)
                 continue
             usable.append(detector)
-            levels[detector.id] = "user" if detector.level == "user" else built.tuning.level
-        return Plan(tuple(usable), levels, lambda detector: new_detector(detector, dedup_ms))
+            levels[detector.id] = "rule" if rule else "user" if detector.level == "user" else built.tuning.level
+        # Composites last: they build on what the others found in the same second.
+        usable.sort(key=lambda detector: detector.strategy == "composite")
+        return Plan(tuple(usable), levels, lambda detector: new_detector(detector, dedup_ms), lambda detector: new_rule(detector, dedup_ms))
 
     def _admit(self, key: tuple[str, str]) -> ApplicationState | None:
         if self._keys + 1 > self.max_keys:
@@ -198,7 +206,7 @@ class ShardEngine:
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now_ms
             for key, application in list(self._applications.items()):
-                if now_ms - application.last_ms > IDLE_MS and not application.waiting and not application.user_waiting:
+                if now_ms - application.last_ms > IDLE_MS and not (application.waiting or application.user_waiting or application.facts):
                     self._evict(key, application)
 
     def _anomalies(self, found: list[tuple[ApplicationState, Found]]) -> list[Anomaly]:

@@ -25,6 +25,9 @@ _CALL_METRICS = ("latency_ms", "latency_p95_ms", "error_rate", "tokens_per_reque
 
 def describe(config: DetectorConfig, entity: str, found: Detection) -> tuple[str, str]:
     """Title and reason. `entity` is `application` or `application/model`."""
+    if found.sentence:
+        who = f"user {found.user_id} of {entity}" if found.user_id else f"{found.key} of {entity}" if found.key else entity
+        return f"{config.name or config.id}: {who}", f"{found.sentence[0].upper()}{found.sentence[1:]} ({who})"
     if config.strategy == "silence":
         return (
             f"Silence of {entity}",

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from sentinel.settings import JobSettings
-from tests.support.configuration import SLOW_MS, configuration
+from tests.support.configuration import SLOW_MS, configuration, detector
 from tests.support.receivers import Receivers
 from tests.support.stack import Stack
 from tests.support.streams import PARTITIONS, Sent
@@ -138,6 +138,33 @@ def test_a_detector_that_is_added_works_at_once(stack: Stack, segments: Segments
         "the added rule to fire",
         until=lambda found: found == {"slow-call", "slower-call"},
     )
+
+
+def test_rules_with_memory_are_added_while_running(stack: Stack, segments: Segments, receivers: Receivers) -> None:
+    """A sequence over two partitions, an aggregate that only single events tell, and a composite of both kinds of detectors."""
+    config = configuration(receivers)
+    events = {"slow": {"metric": "latency_ms", "value": SLOW_MS}, "failed": {"status": "error"}}
+    config["detection"]["detectors"]["items"] += [
+        detector("slow-then-failed", "cep", "critical", events=events, sequence=["slow", "failed"], within="30s"),
+        detector(
+            "tokens-p90", "aggregation", "warning", function="percentile", percentile=90, metric="total_tokens", window="10s", value=140
+        ),
+        detector("slow-and-failing", "composite", "warning", all=[{"detector": "slow-call", "within": "1m"}, {"detector": "many-errors"}]),
+    ]
+    stack.apply(config)
+    time.sleep(IN_FORCE_S)
+    tenant, start_ms = f"rules-{uuid4().hex[:8]}", segments.take(5)
+    slow = record(response(start_ms + 500, tenant, "chat", latency_ms=SLOW_MS + 1.0), start_ms + 500, 0)
+    failed = record(response(start_ms + 4_000, tenant, "chat", status="error"), start_ms + 4_000, PARTITIONS - 1)
+    stack.send_closed([slow, failed], start_ms, start_ms + 60_000)
+    wanted = {"slow-call", "many-errors", "slow-then-failed", "tokens-p90", "slow-and-failing"}
+    wait_for(
+        lambda: {name for name, _ in _versions(stack, tenant)}, 120, "the rules to fire", until=lambda found: found >= wanted, pause_s=2.0
+    )
+    sql = "SELECT sample_events, description FROM sentinel.anomalies WHERE tenant_id = %s AND detector_id = 'slow-then-failed'"
+    ((samples, description),) = wait_for(lambda: stack.rows(sql, tenant), 60, "its row", until=lambda rows: len(rows) == 1)
+    assert samples == [json.loads(sent.value)["event_id"] for sent in (slow, failed)]
+    assert description == "Slow, then failed within 30 s; it took 3.5 s (chat)"
 
 
 def test_a_wrong_config_is_refused_and_changes_nothing(stack: Stack, receivers: Receivers, tmp_path: Path) -> None:

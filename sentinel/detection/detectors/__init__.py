@@ -6,6 +6,10 @@ from typing import Any, Protocol
 
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection
+from sentinel.detection.detectors.aggregation import AggregationDetector
+from sentinel.detection.detectors.cep import CepDetector
+from sentinel.detection.detectors.composite import CompositeDetector
+from sentinel.detection.detectors.keyed_rule import RuleDetector
 from sentinel.detection.detectors.moving_average import MovingAverageDetector
 from sentinel.detection.detectors.peer import PeerDetector
 from sentinel.detection.detectors.percentile import PercentileDetector
@@ -58,3 +62,16 @@ def new_detector(config: DetectorConfig, dedup_ms: int) -> PaneDetector:
     except KeyError:
         raise ValueError(f"detector {config.id!r}: strategy {config.strategy!r} is not one of {', '.join(sorted(STRATEGIES))}") from None
     return kind(config, dedup_ms)  # type: ignore[call-arg]
+
+
+RULES: dict[str, type[RuleDetector]] = {
+    "aggregation": AggregationDetector,
+    "composite": CompositeDetector,
+    "cep": CepDetector,
+}
+"""The rules with memory by strategy: fed with all panes of an application and with the facts that the hop makes for them."""
+
+
+def new_rule(config: DetectorConfig, dedup_ms: int) -> RuleDetector:
+    """A fresh rule for one application. Raises ValueError as `new_detector` does."""
+    return RULES[config.strategy](config, dedup_ms)  # type: ignore[call-arg]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from sentinel.config.runtime import DetectorConfig
+from sentinel.detection.comparisons import CONDITIONS
 from sentinel.detection.detection import Detection
 from sentinel.detection.episode import Episode
 from sentinel.detection.metrics import Model, Sample, merge_histograms, metric_spec, quantile_ms
@@ -21,14 +20,6 @@ STATE_VERSION = 1
 HISTOGRAM_PARTS = 6
 SCORE = 0.9
 """A broken limit is certain; how bad it is, the configured severity says."""
-CONDITIONS: dict[str, Callable[[float, float], bool]] = {
-    "greater_than": operator.gt,
-    "greater_than_or_equal": operator.ge,
-    "less_than": operator.lt,
-    "less_than_or_equal": operator.le,
-    "equal": operator.eq,
-    "not_equal": operator.ne,
-}
 
 
 class ThresholdDetector:
@@ -49,7 +40,7 @@ class ThresholdDetector:
         )
         try:
             self.limit = float(params["value"])
-            self._beyond = CONDITIONS[params.get("condition", "greater_than")]
+            self._beyond = CONDITIONS[params.get("condition", "greater_than")][0]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"detector {config.id!r}: a threshold needs a number `value` and a `condition` of {', '.join(CONDITIONS)}; found {params!r}"

@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 from sentinel.anomaly import Anomaly, anomaly_id
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
+from sentinel.detection.facts import Fact
+from sentinel.detection.failures import Failures
+from sentinel.detection.rules.batch import EventBatch
+from sentinel.detection.rules.facts import FactRules
 from sentinel.detection.rules.patterns import PATTERN_SCORE, PatternRules
 from sentinel.detection.rules.thresholds import ThresholdRule
 from sentinel.events.columns import Columns
@@ -26,19 +30,39 @@ class _Finding(NamedTuple):
 
 
 class EventRules:
-    """The per-event rules of one configuration version."""
+    """The rules on single events of one configuration version, and the facts that rules with memory need.
 
-    def __init__(self, config: RuntimeConfig) -> None:
+    A rule that throws is left out for the batch, counted, and reported at the applications that it did not judge; the others go on.
+    """
+
+    def __init__(self, config: RuntimeConfig, failures: Failures | None = None) -> None:
         self.config = config
+        self._failures = failures or Failures()
+        self._broken: list[tuple[DetectorConfig, Exception]] = []
+        self._thresholds: list[ThresholdRule] = []
+        self._patterns: list[PatternRules] = []
         detectors = config.at_level("event")
-        self._thresholds = [ThresholdRule(d) for d in detectors if d.strategy == "threshold"]
-        self._patterns = PatternRules([d for d in detectors if d.strategy == "pattern"])
+        for detector in detectors:
+            if detector.strategy == "threshold":
+                try:
+                    self._thresholds.append(ThresholdRule(detector))
+                except Exception as error:
+                    self._note(detector, error)
+        patterns = [d for d in detectors if d.strategy == "pattern"]
+        try:
+            self._patterns = [PatternRules(patterns)]
+        except Exception:
+            # One of them cannot be compiled: each for itself, which costs more, and only the broken one is left out.
+            self._patterns = [rules for detector in patterns if (rules := self._alone(detector)) is not None]
+        self._facts = FactRules(config, self._note)
+        self._unbuilt, self._broken = self._broken, []
         self._dedup_ms = round(config.dedup.window_s * 1000) if config.dedup.enabled else 1
 
     def evaluate(self, events: Sequence[Event], columns: Columns, event_ids: Sequence[object], now_ms: int) -> list[Anomaly]:
         """Anomalies of the batch: findings of one detector, tenant, application and dedup window are folded, with their count."""
         folded: dict[str, Anomaly] = {}
-        for finding in self._findings(events, columns):
+        self._broken += self._unbuilt
+        for finding in self._findings(EventBatch(events, columns, event_ids)):
             tenant, application, model = columns.keys[finding.row]
             detector = finding.detector
             if not detector.scope.matches(tenant, application, model):
@@ -59,17 +83,51 @@ class EventRules:
                 folded[identity] = self._anomaly(identity, finding, columns, events[finding.row], str(event_ids[finding.row]), now_ms)
             else:
                 _fold(known, finding, to_rfc3339(time_ms), str(event_ids[finding.row]))
-        return list(folded.values())
+        return [*folded.values(), *self._reports(columns)]
 
-    def _findings(self, events: Sequence[Event], columns: Columns) -> list[_Finding]:
-        findings = [
-            _Finding(row, rule.detector, rule.score(observed), observed, rule.value, rule.describe(observed))
-            for rule in self._thresholds
-            for row, observed in rule.hits(events, columns)
-        ]
-        for hit in self._patterns.hits(events):
-            sentence = f"the {hit.field} matches pattern {hit.pattern_id}: “{hit.excerpt}”"
-            findings.append(_Finding(hit.row, hit.detector, PATTERN_SCORE, None, None, sentence))
+    def facts(self, events: Sequence[Event], columns: Columns, event_ids: Sequence[object], found: Sequence[Anomaly]) -> list[Fact]:
+        """What rules with memory must know of the batch; `found` are its own findings."""
+        if self._facts.empty:
+            return []
+        return self._facts.evaluate(EventBatch(events, columns, event_ids), found)
+
+    def _alone(self, detector: DetectorConfig) -> PatternRules | None:
+        try:
+            return PatternRules([detector])
+        except Exception as error:
+            self._note(detector, error)
+            return None
+
+    def _note(self, detector: DetectorConfig, error: Exception) -> None:
+        self._broken.append((detector, error))
+
+    def _reports(self, columns: Columns) -> list[Anomaly]:
+        """Of every rule that threw, at every application of the batch that it should have judged. Faults of making facts come a batch later."""
+        if not self._broken:
+            return []
+        first_rows = {key[:2]: row for row, key in reversed(list(enumerate(columns.keys)))}
+        for detector, error in self._broken:
+            for (tenant, application), row in sorted(first_rows.items()):
+                if detector.scope.matches(tenant, application):
+                    at_ms = int(columns.times_ms[row])
+                    self._failures.count(detector, tenant, application, error, at_ms, self.config.version, max(1000, self._dedup_ms))
+        self._broken = []
+        return self._failures.take()
+
+    def _findings(self, batch: EventBatch) -> list[_Finding]:
+        findings: list[_Finding] = []
+        for rule in self._thresholds:
+            try:
+                findings += [
+                    _Finding(row, rule.detector, rule.score(observed), observed, rule.value, rule.describe(observed))
+                    for row, observed in rule.hits(batch)
+                ]
+            except Exception as error:
+                self._note(rule.detector, error)
+        for patterns in self._patterns:
+            for hit in patterns.hits(batch.events):
+                sentence = f"the {hit.field} matches pattern {hit.pattern_id}: “{hit.excerpt}”"
+                findings.append(_Finding(hit.row, hit.detector, PATTERN_SCORE, None, None, sentence))
         return findings
 
     def _anomaly(self, identity: str, finding: _Finding, columns: Columns, event: Event, event_id: str, now_ms: int) -> Anomaly:
