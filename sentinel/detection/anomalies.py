@@ -54,7 +54,7 @@ def to_anomaly(
         detector_id=config.id,
         detector_type=config.type,
         severity=found.severity,
-        score=found.score,
+        score=min(1.0, max(0.0, found.score)) if math.isfinite(found.score) else 0.0,
         application_id=application_id,
         tenant_id=tenant_id,
         model=model,

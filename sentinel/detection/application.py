@@ -19,7 +19,8 @@ Found = tuple[DetectorConfig, str, Detection]
 """Detector, model (empty at application level), detection."""
 IDLE_MS = 24 * 3_600_000
 """A key without a pane for this long of event time is forgotten."""
-Failed = Callable[[DetectorConfig, str, Exception], None]
+Failed = Callable[[DetectorConfig, str, str, int, Exception], None]
+"""Told of a detector that threw: detector, tenant, application, event time, exception."""
 
 
 class Plan:
@@ -178,7 +179,7 @@ class ApplicationState:
         except Exception as error:
             # One detector's fault must not stop the others: it starts afresh at this key, counted and reported.
             slot.detector = self.plan.make(slot.config)
-            self._failed(slot.config, f"{self.tenant_id}|{self.application_id}|{model}", error)
+            self._failed(slot.config, self.tenant_id, self.application_id, pane.start_ms, error)
             return
         if detection is not None:
             found.append((slot.config, model, detection))
@@ -194,7 +195,7 @@ class ApplicationState:
                 said = slot.detector.on_second(start_ms, panes, facts.get(slot.config.id, []), names)
             except Exception as error:
                 slot.detector = self.plan.make_rule(slot.config)
-                self._failed(slot.config, f"{self.tenant_id}|{self.application_id}|", error)
+                self._failed(slot.config, self.tenant_id, self.application_id, start_ms, error)
                 continue
             found += [(slot.config, detection.model, detection) for detection in said]
 
@@ -208,7 +209,7 @@ class ApplicationState:
                     slot.detector = self.plan.make_rule(slot.config)
                 else:
                     slot.detector = self.plan.make(slot.config)
-                self._failed(slot.config, f"{self.tenant_id}|{self.application_id}|", error)
+                self._failed(slot.config, self.tenant_id, self.application_id, now_ms, error)
 
     def replan(self, plan: Plan) -> None:
         """Take over a new configuration: unchanged detectors keep their state, the others start afresh or go."""

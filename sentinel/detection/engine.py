@@ -22,6 +22,7 @@ from sentinel.detection.anomalies import to_anomaly
 from sentinel.detection.application import IDLE_MS, ApplicationState, Found, Plan, fingerprint
 from sentinel.detection.detectors import RULES, STRATEGIES, new_detector, new_rule
 from sentinel.detection.facts import Fact
+from sentinel.detection.failures import Failures
 from sentinel.detection.state import StateError, check_version
 from sentinel.models.library import refresh_all
 from sentinel.panes import Pane, UserPane
@@ -38,14 +39,15 @@ class ShardEngine:
     """All keys of a shard.
 
     Counters: `panes`, `detections`, `keys_refused` (panes of new keys beyond `max_keys`), `keys_evicted` (idle for 24 h of event
-    time), `detector_errors` by detector id; `detectors_refused` names detectors that could not be built, with the reason.
+    time), `detector_errors` by detector id; `detectors_refused` names detectors that could not be built, with the reason. Detectors that throw or
+    cannot be built are said in records of their own (`sentinel.detection.failures`).
     """
 
     def __init__(self, config: RuntimeConfig, max_keys: int = MAX_KEYS) -> None:
         self.max_keys = max_keys
         self.panes = self.detections = self.keys_refused = self.keys_evicted = 0
-        self.detector_errors: dict[str, int] = {}
-        self.detectors_refused: dict[str, str] = {}
+        self._failures = Failures()
+        self._refused: list[tuple[DetectorConfig, ValueError]] = []
         self._applications: dict[tuple[str, str], ApplicationState] = {}
         self._keys = 0
         self._timers: list[tuple[int, tuple[str, str]]] = []
@@ -78,7 +80,7 @@ class ShardEngine:
         touched: dict[tuple[str, str], ApplicationState] = {}
         for pane in panes:
             key = (pane.tenant_id, pane.application_id)
-            application = self._applications.get(key) or self._admit(key)
+            application = self._applications.get(key) or self._admit(key, pane.start_ms)
             if application is None:
                 self.keys_refused += 1
                 continue
@@ -124,7 +126,7 @@ class ShardEngine:
         self._config = config
         before = {detector.id: fingerprint(detector) for detector in self._plan.detectors}
         scopes = {detector.id: (detector.scope, detector.type, detector.actions) for detector in self._plan.detectors}
-        self.detectors_refused = {}
+        self._refused = []
         self._plan = self._new_plan(config)
         after = {detector.id: fingerprint(detector) for detector in self._plan.detectors}
         if before == after and scopes == {d.id: (d.scope, d.type, d.actions) for d in self._plan.detectors}:
@@ -133,6 +135,7 @@ class ShardEngine:
             return
         for key, application in self._applications.items():
             application.replan(self._plan)
+            self._report_refused(*key, application.last_ms)
             self._schedule(key, application)
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ class ShardEngine:
             try:
                 built = new_rule(detector, dedup_ms) if rule else new_detector(detector, dedup_ms)
             except ValueError as error:
-                self.detectors_refused[detector.id] = str(error)
+                self._refused.append((detector, error))
                 logger.error("detector left out: %s", error)
                 continue
             usable.append(detector)
@@ -161,12 +164,18 @@ class ShardEngine:
         usable.sort(key=lambda detector: detector.strategy == "composite")
         return Plan(tuple(usable), levels, lambda detector: new_detector(detector, dedup_ms), lambda detector: new_rule(detector, dedup_ms))
 
-    def _admit(self, key: tuple[str, str]) -> ApplicationState | None:
+    def _admit(self, key: tuple[str, str], at_ms: int) -> ApplicationState | None:
         if self._keys + 1 > self.max_keys:
             return None
         application = self._applications[key] = ApplicationState(*key, self._plan, self._on_failure)
         self._keys += 1
+        self._report_refused(*key, at_ms)
         return application
+
+    def _report_refused(self, tenant_id: str, application_id: str, at_ms: int) -> None:
+        for detector, error in self._refused:
+            if detector.scope.matches(tenant_id, application_id):
+                self._on_failure(detector, tenant_id, application_id, at_ms, error)
 
     def _evict(self, key: tuple[str, str], application: ApplicationState) -> None:
         self._keys -= application.keys
@@ -209,22 +218,34 @@ class ShardEngine:
                 if now_ms - application.last_ms > IDLE_MS and not (application.waiting or application.user_waiting or application.facts):
                     self._evict(key, application)
 
+    @property
+    def detectors_refused(self) -> dict[str, str]:
+        """Detectors that could not be built, with the reason."""
+        return {detector.id: str(error) for detector, error in self._refused}
+
+    @property
+    def detector_errors(self) -> dict[str, int]:
+        """How often each detector threw."""
+        return self._failures.by_detector
+
     def _anomalies(self, found: list[tuple[ApplicationState, Found]]) -> list[Anomaly]:
+        failures = self._failures.take()
         if not found:
-            return []
+            return failures
         self.detections += len(found)
         found.sort(key=lambda item: (item[1][2].detected_ms, item[0].tenant_id, item[0].application_id, item[1][1], item[1][0].id))
         version, dedup_ms = self._config.version, self._dedup_ms
-        return [
-            to_anomaly(config, application.tenant_id, application.application_id, model, detection, version, dedup_ms)
-            for application, (config, model, detection) in found
-        ]
+        said: list[Anomaly] = []
+        for application, (config, model, detection) in found:
+            tenant_id, application_id = application.tenant_id, application.application_id
+            try:
+                said.append(to_anomaly(config, tenant_id, application_id, model, detection, version, dedup_ms))
+            except Exception as error:
+                self._on_failure(config, tenant_id, application_id, detection.detected_ms, error)
+        return [*said, *failures, *self._failures.take()]
 
-    def _on_failure(self, config: DetectorConfig, key: str, error: Exception) -> None:
-        count = self.detector_errors[config.id] = self.detector_errors.get(config.id, 0) + 1
-        if count & (count - 1) == 0:
-            # The 1st, 2nd, 4th, 8th … time: visible, without filling the log.
-            logger.error("detector %s failed at %s (%d times so far): %r", config.id, key, count, error)
+    def _on_failure(self, config: DetectorConfig, tenant_id: str, application_id: str, at_ms: int, error: Exception) -> None:
+        self._failures.count(config, tenant_id, application_id, error, at_ms, self._config.version, self._dedup_ms)
 
     # -- state ----------------------------------------------------------------------------------------------------------------
 

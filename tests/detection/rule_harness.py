@@ -23,7 +23,6 @@ from sentinel.pane_lines import parse_panes
 from sentinel.panes import Pane, UserPane
 
 START_MS = 1_800_000_000_000
-NOW = datetime.fromtimestamp(START_MS / 1000, UTC)
 
 
 def runtime(detectors: list[dict[str, Any]], version: int = 1) -> RuntimeConfig:
@@ -73,7 +72,7 @@ class Job:
     def send(self, *events: tuple[int, dict[str, Any]]) -> None:
         """One batch: findings of per-event rules at once, panes and facts into the engine."""
         times = [at for at, _ in events]
-        decoded = decode_batch([json.dumps(content).encode() for _, content in events], times, NOW)
+        decoded = decode_batch([json.dumps(content).encode() for _, content in events], times, datetime.fromtimestamp(START_MS / 1000 + 60, UTC))
         assert not decoded.rejects, decoded.rejects[0]
         columns = columns_of(decoded.events, np.array(times, np.int64)[decoded.rows])
         ids = [str(event.event_id or f"event-{self._ids + number:04d}") for number, event in enumerate(decoded.events)]

@@ -155,7 +155,7 @@ def test_rules_with_memory_are_added_while_running(stack: Stack, segments: Segme
     time.sleep(IN_FORCE_S)
     tenant, start_ms = f"rules-{uuid4().hex[:8]}", segments.take(5)
     slow = record(response(start_ms + 500, tenant, "chat", latency_ms=SLOW_MS + 1.0), start_ms + 500, 0)
-    failed = record(response(start_ms + 4_000, tenant, "chat", status="error"), start_ms + 4_000, PARTITIONS - 1)
+    failed = record(response(start_ms + 8_000, tenant, "chat", status="error"), start_ms + 8_000, PARTITIONS - 1)
     stack.send_closed([slow, failed], start_ms, start_ms + 60_000)
     wanted = {"slow-call", "many-errors", "slow-then-failed", "tokens-p90", "slow-and-failing"}
     wait_for(
@@ -164,7 +164,7 @@ def test_rules_with_memory_are_added_while_running(stack: Stack, segments: Segme
     sql = "SELECT sample_events, description FROM sentinel.anomalies WHERE tenant_id = %s AND detector_id = 'slow-then-failed'"
     ((samples, description),) = wait_for(lambda: stack.rows(sql, tenant), 60, "its row", until=lambda rows: len(rows) == 1)
     assert samples == [json.loads(sent.value)["event_id"] for sent in (slow, failed)]
-    assert description == "Slow, then failed within 30 s; it took 3.5 s (chat)"
+    assert description == "Slow, then failed within 30 s; it took 7.5 s (chat)"
 
 
 def test_a_wrong_config_is_refused_and_changes_nothing(stack: Stack, receivers: Receivers, tmp_path: Path) -> None:

@@ -55,13 +55,13 @@ class EventRules:
             # One of them cannot be compiled: each for itself, which costs more, and only the broken one is left out.
             self._patterns = [rules for detector in patterns if (rules := self._alone(detector)) is not None]
         self._facts = FactRules(config, self._note)
-        self._unbuilt, self._broken = self._broken, []
+        self.unbuilt, self._broken = self._broken, []
         self._dedup_ms = round(config.dedup.window_s * 1000) if config.dedup.enabled else 1
 
     def evaluate(self, events: Sequence[Event], columns: Columns, event_ids: Sequence[object], now_ms: int) -> list[Anomaly]:
         """Anomalies of the batch: findings of one detector, tenant, application and dedup window are folded, with their count."""
         folded: dict[str, Anomaly] = {}
-        self._broken += self._unbuilt
+        self._broken += self.unbuilt
         for finding in self._findings(EventBatch(events, columns, event_ids)):
             tenant, application, model = columns.keys[finding.row]
             detector = finding.detector
@@ -125,9 +125,21 @@ class EventRules:
             except Exception as error:
                 self._note(rule.detector, error)
         for patterns in self._patterns:
-            for hit in patterns.hits(batch.events):
-                sentence = f"the {hit.field} matches pattern {hit.pattern_id}: “{hit.excerpt}”"
-                findings.append(_Finding(hit.row, hit.detector, PATTERN_SCORE, None, None, sentence))
+            try:
+                findings += [
+                    _Finding(
+                        hit.row,
+                        hit.detector,
+                        PATTERN_SCORE,
+                        None,
+                        None,
+                        f"the {hit.field} matches pattern {hit.pattern_id}: “{hit.excerpt}”",
+                    )
+                    for hit in patterns.hits(batch.events)
+                ]
+            except Exception as error:
+                for detector in patterns.detectors:
+                    self._note(detector, error)
         return findings
 
     def _anomaly(self, identity: str, finding: _Finding, columns: Columns, event: Event, event_id: str, now_ms: int) -> Anomaly:

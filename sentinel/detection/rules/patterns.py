@@ -41,6 +41,7 @@ class PatternRules:
     """All rules of strategy `pattern` together."""
 
     def __init__(self, detectors: Sequence[DetectorConfig]) -> None:
+        self.detectors = tuple(detectors)
         self._automata = [automaton for field in TEXT_FIELDS if (automaton := _compile(field, detectors)) is not None]
 
     def hits(self, events: Sequence[Event]) -> list[PatternHit]:

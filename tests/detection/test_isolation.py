@@ -1,0 +1,148 @@
+"""What throws is isolated, counted and said; odd data make sane scores."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from rule_harness import START_MS, Job, event, rule, runtime
+from synthetic import pane_of
+
+from sentinel.anomaly import Anomaly
+from sentinel.config.runtime import DetectorConfig, RuntimeConfig
+from sentinel.detection.detection import Detection
+from sentinel.detection.detectors.cep import CepDetector
+from sentinel.detection.detectors.zscore import ZScoreDetector
+from sentinel.detection.engine import ShardEngine
+from sentinel.detection.failures import FAILURE_DETECTOR
+from sentinel.detection.rules.facts import _Aggregates
+from sentinel.detection.rules.patterns import PatternRules
+from sentinel.detection.rules.thresholds import ThresholdRule
+
+LIMIT = rule("limit", "threshold", metric="latency_ms", value=1)
+TOKENS = rule("tokens", "threshold", metric="total_tokens", value=1)
+PATTERN = rule("attack", "pattern", patterns=["drop table"])
+AGAIN = rule("again", "cep", events={"asked": {"type": "llm.request"}}, sequence=["asked", "asked"], within="30s")
+SHORTEST = rule("shortest", "aggregation", function="min", metric="prompt_length", value=1)
+
+
+def throw(*_: Any) -> Any:
+    raise ZeroDivisionError("injected\x1b[31m fault")
+
+
+def failures(run: Job) -> list[Anomaly]:
+    return run.of(FAILURE_DETECTOR)
+
+
+def test_a_rule_on_events_that_throws_is_said_at_every_application_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    hits = ThresholdRule.hits
+    monkeypatch.setattr(ThresholdRule, "hits", lambda self, batch: throw() if self.metric == "latency_ms" else hits(self, batch))
+    run = Job(runtime([LIMIT, TOKENS, PATTERN]))
+    for second in range(9):
+        run.send(event(second, total_tokens=5), event(second, "llm.request", application="mail", prompt="drop table"))
+    assert len(run.of("tokens")) == 9 and len(run.of("attack")) == 9 and not run.of("limit")
+    said = [anomaly for anomaly in failures(run) if anomaly.application_id == "chat"]
+    assert [anomaly.metrics["observed_value"] for anomaly in said] == [1, 2, 4, 8], "said at doubling counts"
+    assert sum(anomaly.count for anomaly in said) == 8, "counts add up when the records are folded"
+    assert len({anomaly.anomaly_id for anomaly in said}) == 1
+    assert {anomaly.application_id for anomaly in failures(run)} == {"chat", "mail"}
+    assert said[0].labels == {"failed_detector": "limit", "strategy": "threshold", "error": "ZeroDivisionError"}
+    assert "Detector limit (strategy threshold) threw ZeroDivisionError: injected [31m fault" in said[0].description
+
+
+def test_a_pattern_automaton_that_throws_does_not_stop_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatternRules, "hits", throw)
+    run = Job(runtime([LIMIT, PATTERN]))
+    run.send(event(0), event(0, "llm.request", prompt="drop table"))
+    assert run.of("limit") and [anomaly.labels["failed_detector"] for anomaly in failures(run)] == ["attack"]
+
+
+def test_a_rule_with_memory_that_throws_is_said_and_starts_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CepDetector, "on_second", throw)
+    run = Job(runtime([AGAIN, LIMIT, SHORTEST]))
+    run.send(event(0, "llm.request"), event(1, "llm.request"))
+    run.close(5)
+    assert {anomaly.labels["failed_detector"] for anomaly in failures(run)} == {"again"}
+    assert run.of("shortest") and run.engine.detector_errors == {"again": 2}
+    monkeypatch.undo()
+    run.send(event(10, "llm.request"), event(11, "llm.request"))
+    run.close(20)
+    assert len(run.of("again")) == 1
+
+
+def test_a_rule_that_cannot_make_its_facts_is_said_a_batch_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Aggregates, "facts", throw)
+    run = Job(runtime([SHORTEST, AGAIN]))
+    run.send(event(0, "llm.request"))
+    run.send(event(1, "llm.request"))
+    run.close(5)
+    assert run.of("again") and {anomaly.labels["failed_detector"] for anomaly in failures(run)} == {"shortest"}
+
+
+def test_a_detector_that_cannot_be_built_is_said_where_it_would_have_looked() -> None:
+    odd = DetectorConfig(id="odd", type="statistical", strategy="zscore", level="pane", metric="no_such_metric", params={})
+    worse = DetectorConfig(
+        id="worse", type="rule", strategy="pattern", level="event", metric=None, params={"patterns": [{"id": "a", "pattern": "a(?=b)"}]}
+    )
+    fine = runtime([PATTERN]).detectors[0]
+    run = Job(RuntimeConfig(version=3, detectors=(odd, worse, fine)))
+    run.send(event(0, "llm.request", prompt="drop table"))
+    run.close(5)
+    assert {anomaly.labels["failed_detector"] for anomaly in failures(run)} == {"odd", "worse"}
+    assert run.of("attack")
+
+
+def test_a_nonsensical_detection_does_not_leave_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nonsense(self: Any, pane: Any) -> Detection:
+        return Detection(
+            observed=math.inf, baseline=math.nan, low=-math.inf, high=math.inf, deviation=math.nan, threshold=math.nan, score=math.nan,
+            severity="warning", window_start_ms=START_MS, window_end_ms=START_MS, detected_ms=START_MS, anchor_ms=START_MS,
+        )  # fmt: skip
+
+    monkeypatch.setattr(ZScoreDetector, "on_pane", nonsense)
+    config = DetectorConfig(id="z", type="statistical", strategy="zscore", level="pane", metric="latency_ms", params={})
+    engine = ShardEngine.from_state(None, RuntimeConfig(version=1, detectors=(config,)))
+    (found,) = engine.on_panes([pane_of("a", "m", START_MS, *three())], START_MS + 5000)
+    assert Anomaly.from_json(found.to_json()).score == 0.0 and found.metrics == {}
+
+
+def three() -> tuple[Any, Any, Any, int]:
+    import numpy as np
+
+    return np.array([1.0]), np.array([1]), np.array([1]), 0
+
+
+HOSTILE = {
+    "constant": [event(n * 0.5, latency_ms=7.0, total_tokens=3) for n in range(400)],
+    "zeros and extremes": [
+        event(n * 0.5, latency_ms=0.0 if n % 2 else 1e9, total_tokens=0 if n % 3 else 1_000_000_000) for n in range(400)
+    ],
+    "gaps": [event(n * 977.0 - 60_000, latency_ms=5.0) for n in range(60)],
+    "clock jumps": [event((n % 7) * 40.0, "llm.request" if n % 2 else "llm.error") for n in range(200)],
+    "one key with everything": [event(n * 0.01, "llm.error", user="one", session="one") for n in range(2000)],
+    "many keys": [event(n * 0.01, "llm.request", user=f"u{n}", session=f"s{n}", model=f"m{n % 500}") for n in range(2000)],
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_odd_data_make_sane_records(kind: str) -> None:
+    detectors = [
+        *(rule(f"agg-{by}-{f}", "aggregation", by=by, function=f, metric="latency_ms", value=0, **({"percentile": 99} if f == "percentile" else {}))
+          for by in ("application", "model", "user") for f in ("avg", "sum", "max", "min", "percentile", "count")),
+        *(rule(f"seq-{by}", "cep", by=by, events={"any": {"not": {"status": "never"}}}, sequence=["any", {"event": "any", "absent": True}], within="20s")
+          for by in ("application", "user", "session")),
+        rule("again", "cep", by="user", events={"any": {"not": {"status": "never"}}}, sequence=[{"event": "any", "times": 50}], within="20s"),
+        rule("tree", "composite", any=[{"not": {"metric": "error_rate", "value": 0.5}}, {"metric": "latency_p95_ms", "value": 1}]),
+        {"id": "z", "type": "statistical", "strategy": "zscore", "config": {"metric": "tokens_per_request"}},
+    ]  # fmt: skip
+    run = Job(runtime(detectors))
+    run.send(*HOSTILE[kind])
+    run.close(100_000)
+    assert failures(run) == [] and run.found
+    for anomaly in run.found:
+        record = msgspec.json.decode(anomaly.to_json())
+        assert 0.0 <= record["score"] <= 1.0
+        assert all(isinstance(value, float) and math.isfinite(value) for value in record["metrics"].values())
+        assert record["context"]["window_start"] <= record["context"]["window_end"]
