@@ -29,6 +29,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("generate", "services.cli.traffic_cmd", "Write seeded telemetry traffic to Kafka or a file."),
     ("replay", "services.cli.traffic_cmd", "Replay a recorded trace into Kafka."),
     ("inject-plan", "services.cli.traffic_cmd", "Show or check an injection plan."),
+    ("backtest", "services.cli.backtest_cmd", "Try a detector on recorded data."),
     ("demo", "services.cli.demo_cmd", "Replay traffic with injected trouble and watch it being found."),
     ("dispatcher", "services.cli.dispatcher_cmd", "Run and inspect the notification dispatcher."),
 )
