@@ -12,9 +12,8 @@ from sentinel.alerting import aggregation
 from sentinel.alerting.labels import ALL_LABELS, common, fingerprint
 from sentinel.alerting.matching import AlertKey
 from sentinel.alerting.notification import alert_record, annotations_of, notification_record
-from sentinel.alerting.policy import CompiledDefinition, policy_of
+from sentinel.alerting.policy import CompiledDefinition, Target, policy_of
 from sentinel.alerting.records import MAX_ANOMALY_IDS, Output, alert_id
-from sentinel.alerting.routing import Target
 from sentinel.alerting.state import Delivery, GroupState, Member, Sample, decode, encode, rank
 from sentinel.alerting.timing import change_due, repeat_due, throttled
 from sentinel.anomaly import Anomaly

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -17,12 +18,27 @@ ALL_LABELS = "..."
 ALIASES = {"application": "application_id", "detector": "detector_id", "tenant": "tenant_id", "user": "user_id"}
 """Short names that the specification's examples use for labels."""
 
+_PARTNERS = ALIASES | {long: short for short, long in ALIASES.items()}
 _OPTIONAL_FIELDS = ("user_id", "detector_type", "entity_type", "entity_id")
 
 
 def canonical(name: str) -> str:
     """The label's own name: `application` is `application_id`."""
     return ALIASES.get(name, name)
+
+
+def present_name(labels: Mapping[str, str], name: str) -> str:
+    """The name under which the label set has the label: as it was asked for, else its other spelling if that is there."""
+    partner = _PARTNERS.get(name)
+    return partner if partner is not None and name not in labels and partner in labels else name
+
+
+def value_of(labels: Mapping[str, str], name: str) -> str:
+    """The label's value; a missing label has the value `""`."""
+    found = labels.get(name)
+    if found is None and name in _PARTNERS:
+        found = labels.get(_PARTNERS[name])
+    return found or ""
 
 
 def labels_of(anomaly: Anomaly, alertname: str, extra: Mapping[str, str], group_by: tuple[str, ...] = ()) -> dict[str, str]:
@@ -79,15 +95,27 @@ def compile_matcher(matcher: Matcher) -> Predicate:
     Raises:
         ValueError: when the expression is not RE2, naming label and expression.
     """
-    name, value = canonical(matcher.label), matcher.value
+    name, value = matcher.label, matcher.value
     if matcher.op == "=":
-        return lambda labels: labels.get(name, "") == value
+        return lambda labels: value_of(labels, name) == value
     if matcher.op == "!=":
-        return lambda labels: labels.get(name, "") != value
+        return lambda labels: value_of(labels, name) != value
     expression = _expression(name, value)
     if matcher.op == "=~":
-        return lambda labels: expression.fullmatch(labels.get(name, "")) is not None
-    return lambda labels: expression.fullmatch(labels.get(name, "")) is None
+        return lambda labels: expression.fullmatch(value_of(labels, name)) is not None
+    return lambda labels: expression.fullmatch(value_of(labels, name)) is None
+
+
+def compile_all(matchers: Iterable[Matcher]) -> Predicate:
+    """All of them must hold. Raises ValueError as `compile_matcher`."""
+    predicates = tuple(map(compile_matcher, matchers))
+    return lambda labels: all(holds(labels) for holds in predicates)
+
+
+def matchers_text(matchers: Iterable[Matcher]) -> str:
+    """Matchers as people write them, in one order: `{severity="critical",team=~"ml|web"}`."""
+    parts = (f"{matcher.label}{matcher.op}{json.dumps(matcher.value)}" for matcher in matchers)
+    return "{" + ",".join(sorted(parts)) + "}"
 
 
 def _expression(name: str, value: str) -> Any:

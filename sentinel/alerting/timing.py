@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sentinel.alerting.routing import Target
+from sentinel.alerting.policy import Target
 from sentinel.alerting.state import Delivery
 
 

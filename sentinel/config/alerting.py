@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
+from typing import Any, Literal
 
 from cronsim import CronSim, CronSimError
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from sentinel.config.matchers import parse_matcher
+from sentinel.config.escalation import EscalationSettings, FlapSettings, ReceiverGroupSettings
 from sentinel.config.receivers import ReceiverSettings
-from sentinel.config.types import ConfigModel, Duration, Name, PositiveDuration, PositiveInt
+from sentinel.config.routes import (
+    InhibitRuleSettings,
+    MatcherText,
+    RouteSettings,
+    TimeIntervalSettings,
+    Timezone,
+    check_timezone,
+)
+from sentinel.config.types import ConfigModel, Duration, Name, PositiveDuration, PositiveInt, camel
 from sentinel.contract.alert_definition import AlertDefinition
-
-
-def _matcher(value: Any) -> Any:
-    if isinstance(value, str):
-        parse_matcher(value)
-    return value
-
-
-def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-MatcherText = Annotated[str, BeforeValidator(_matcher), Field(examples=['severity="critical"', 'team=~"ml|platform"'])]
-Timezone = Annotated[str, Field(examples=["UTC", "Europe/Berlin"])]
 
 
 class Deduplication(ConfigModel):
@@ -49,25 +42,13 @@ class GroupingSettings(ConfigModel):
     repeat_interval: PositiveDuration = Field(default=14400.0, description="Between notifications when nothing changed")
 
 
-class RouteSettings(ConfigModel):
-    """One route. `match` is short for matchers with `=`; all of them must hold."""
-
-    match: dict[str, str] = Field(default={})
-    matchers: list[MatcherText] = Field(default=[])
-    receivers: Annotated[list[Name], BeforeValidator(_one_or_many)] = Field(min_length=1)
-    group_by: list[str] | None = None
-    group_wait: Duration | None = None
-    group_interval: PositiveDuration | None = None
-    repeat_interval: PositiveDuration | None = None
-    continue_: bool = Field(default=False, alias="continue", description="Go on with the next route after this one matched")
-
-
 class Routing(ConfigModel):
     """Who is told: the first route that matches, else the default receiver. Without `receivers` and `routes` the built-in ones hold."""
 
     source: Literal["config-service", "file", "inline"] = "config-service"
-    default_receiver: Name | None = None
+    default_receiver: str | None = None
     routes: list[RouteSettings] = Field(default=[], max_length=1000)
+    escalation: str | None = Field(default=None, description="Escalation policy of routes that name none")
 
 
 class MaintenanceWindowSettings(ConfigModel):
@@ -94,9 +75,18 @@ class MaintenanceWindowSettings(ConfigModel):
         return check_timezone(value)
 
 
+class SuppressionRuleSettings(ConfigModel):
+    """Alerts that match are recorded, and nobody is told; with `activeTimeIntervals` only then."""
+
+    name: Name
+    matchers: list[MatcherText] = Field(min_length=1)
+    active_time_intervals: list[str] = Field(default=[])
+
+
 class Suppression(ConfigModel):
     """When nobody is told."""
 
+    rules: list[SuppressionRuleSettings] = Field(default=[], max_length=1000)
     maintenance_windows: list[MaintenanceWindowSettings] = Field(default=[], max_length=200)
 
 
@@ -112,6 +102,11 @@ class Alerting(ConfigModel):
     grouping: GroupingSettings = GroupingSettings()
     routing: Routing = Routing()
     receivers: list[ReceiverSettings] = Field(default=[], max_length=500)
+    receiver_groups: list[ReceiverGroupSettings] = Field(default=[], max_length=500)
+    time_intervals: list[TimeIntervalSettings] = Field(default=[], max_length=500)
+    inhibit_rules: list[InhibitRuleSettings] = Field(default=[], max_length=1000)
+    escalation_policies: list[EscalationSettings] = Field(default=[], max_length=200)
+    flap_damping: FlapSettings = FlapSettings()
     suppression: Suppression = Suppression()
     definitions: list[AlertDefinition] = Field(default=[], max_length=1000)
 
@@ -121,6 +116,12 @@ class Alerting(ConfigModel):
         _refuse_doubles([receiver.name for receiver in receivers], "receiver names")
         return receivers
 
+    @field_validator("receiver_groups", "time_intervals", "escalation_policies")
+    @classmethod
+    def _unique_names(cls, named: list[Any], info: ValidationInfo) -> list[Any]:
+        _refuse_doubles([entry.name for entry in named], f"names in {camel(info.field_name or '')}")
+        return named
+
     @field_validator("definitions")
     @classmethod
     def _sound_definitions(cls, definitions: list[AlertDefinition]) -> list[AlertDefinition]:
@@ -129,17 +130,6 @@ class Alerting(ConfigModel):
             if definition.schedule and definition.schedule.timezone:
                 check_timezone(definition.schedule.timezone)
         return definitions
-
-
-def check_timezone(name: str) -> str:
-    """The name, if the IANA database has it.
-
-    Raises:
-        ValueError: when it has not.
-    """
-    if name not in available_timezones():
-        raise ValueError(f"expected an IANA time zone such as UTC or Europe/Berlin, found {name!r}")
-    return name
 
 
 def _refuse_doubles(names: list[str], what: str) -> None:

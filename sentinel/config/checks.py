@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sentinel.config.alerting_checks import alerting_references
 from sentinel.config.canonical import Path
 from sentinel.config.detection import Detector
 from sentinel.config.errors import Finding, nearest, shown
@@ -34,23 +35,8 @@ _UNUSED_KEYS = {"detection": ("workers", "batchSize", "processingTimeout"), "ale
 
 
 def broken_references(config: SentinelConfig) -> Iterator[Finding]:
-    """Receivers and detectors that are named somewhere and defined nowhere."""
-    alerting = config.alerting
-    names = [receiver.name for receiver in alerting.receivers]
-
-    def check(name: str | None, path: Path) -> Iterator[Finding]:
-        if name is not None and name not in names:
-            known = f"one of {', '.join(names)}" if names else "but none is defined"
-            yield Finding(path, shown(name), f"expected a receiver that is defined ({known})", nearest(name, names))
-
-    yield from check(alerting.routing.default_receiver, ("alerting", "routing", "defaultReceiver"))
-    for number, route in enumerate(alerting.routing.routes):
-        for place, name in enumerate(route.receivers):
-            yield from check(name, ("alerting", "routing", "routes", number, "receivers", place))
-    for number, definition in enumerate(alerting.definitions):
-        for position, action in enumerate(definition.actions):
-            for place, name in enumerate((action.config and action.config.receivers) or []):
-                yield from check(name, ("alerting", "definitions", number, "actions", position, "config", "receivers", place))
+    """Receivers, time intervals, escalation policies and detectors that are named somewhere and defined nowhere."""
+    yield from alerting_references(config.alerting)
     ids = [detector.id for detector in config.detection.detectors.items]
     yield from _parts_of_composites(config)
     for tenant, settings in config.tenants.items():

@@ -33,15 +33,15 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_document(text: str) -> dict[str, Any]:
+def read_document(text: str, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """The mapping that the text holds.
 
     Raises:
         DocumentError: not YAML, not one mapping, a key given twice, or above a limit (1 MB, depth 50, 200,000 values).
     """
     size = len(text.encode("utf-8", "surrogatepass"))
-    if size > MAX_BYTES:
-        raise DocumentError(f"expected at most {MAX_BYTES:,} bytes, found {size:,}")
+    if size > max_bytes:
+        raise DocumentError(f"expected at most {max_bytes:,} bytes, found {size:,}")
     try:
         _check_limits(text)
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader

@@ -36,7 +36,7 @@ def load_config(path: FilePath | str, *, use_environment: bool = True) -> Loaded
         ConfigError: the file cannot be read, or the configuration is not valid; nothing of it is used then.
     """
     file = FilePath(path)
-    return parse_config(_read(file), str(path), base_folder=file.parent, overrides=environment_overrides() if use_environment else None)
+    return parse_config(read_text(file), str(path), base_folder=file.parent, overrides=environment_overrides() if use_environment else None)
 
 
 def default_config() -> LoadedConfig:
@@ -107,7 +107,7 @@ class _Reader:
             return
         file = self.base_folder / name
         try:
-            included = _canonical(_read(file), str(file))
+            included = _canonical(read_text(file), str(file))
         except ConfigError as error:
             raise ConfigError(
                 [Problem(self.source, where, f'"{name}"', "expected a readable configuration file"), *error.problems]
@@ -160,7 +160,8 @@ def _canonical(text: str, source: str) -> Canonical:
     return result
 
 
-def _read(file: FilePath) -> str:
+def read_text(file: FilePath) -> str:
+    """The text of a configuration file. Raises ConfigError when it cannot be read, is too long or is not UTF-8."""
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_MATCHER: Final = re.compile(r"""\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^"\s][^"]*?)?)\s*""")
+_MATCHER: Final = re.compile(
+    r"""\s*(?:([A-Za-z_][A-Za-z0-9_.]*)|"((?:[^"\\]|\\.)+)")\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^"\s][^"]*?)?)\s*"""
+)
 
 
 def parse_matcher(text: str) -> tuple[str, str, str]:
@@ -18,10 +20,14 @@ def parse_matcher(text: str) -> tuple[str, str, str]:
     match = _MATCHER.fullmatch(text) if len(text) <= 4000 else None
     if not match:
         raise ValueError("""expected a matcher such as severity="critical" or team=~"ml|platform" """.rstrip())
-    label, operator, quoted, bare = match.groups()
-    value = re.sub(r"\\([\"\\])", r"\1", quoted) if quoted is not None else (bare or "")
+    label, quoted_label, operator, quoted, bare = match.groups()
+    value = _unescaped(quoted) if quoted is not None else (bare or "")
     if "~" in operator:
         from sentinel.config.regex import check_regex
 
         check_regex(value)
-    return label, operator, value
+    return label or _unescaped(quoted_label), operator, value
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([n\"\\])", lambda found: "\n" if found[1] == "n" else found[1], text)

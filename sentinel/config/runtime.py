@@ -10,7 +10,52 @@ from typing import Any, Literal
 
 import msgspec
 
+from sentinel.config.runtime_alerting import (
+    Definition,
+    DefinitionAction,
+    Escalation,
+    EscalationStep,
+    FlapDamping,
+    Grouping,
+    InhibitRule,
+    MaintenanceWindow,
+    Matcher,
+    Receiver,
+    ReceiverGroup,
+    Route,
+    Schedule,
+    SuppressionRule,
+    TimeInterval,
+    TimeRange,
+)
+
 Severity = Literal["info", "warning", "critical"]
+
+__all__ = [
+    "Correlation",
+    "Dedup",
+    "Definition",
+    "DefinitionAction",
+    "DetectorAction",
+    "DetectorConfig",
+    "Escalation",
+    "EscalationStep",
+    "FlapDamping",
+    "Grouping",
+    "InhibitRule",
+    "MaintenanceWindow",
+    "Matcher",
+    "Receiver",
+    "ReceiverGroup",
+    "Route",
+    "RuntimeConfig",
+    "Schedule",
+    "Scope",
+    "Severity",
+    "SuppressionRule",
+    "TimeInterval",
+    "TimeRange",
+]
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -79,99 +124,6 @@ class Dedup(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] = ("detector_id", "application_id", "severity")
 
 
-class Grouping(msgspec.Struct, frozen=True):
-    """How alerts become notifications. A route or a definition may say otherwise."""
-
-    enabled: bool = True
-    group_by: tuple[str, ...] = ("application_id", "detector_id")
-    group_wait_s: float = 30.0
-    group_interval_s: float = 300.0
-    repeat_interval_s: float = 14400.0
-
-
-class Matcher(msgspec.Struct, frozen=True):
-    """A condition on one label; regular expressions are RE2 and anchored at both ends; a missing label equals ``""``."""
-
-    label: str
-    op: Literal["=", "!=", "=~", "!~"]
-    value: str
-
-
-class Route(msgspec.Struct, frozen=True):
-    """One route: all matchers must hold. The first matching route wins unless it says ``continue_matching``.
-
-    Timings are resolved: what the route left out is taken from the grouping.
-    """
-
-    matchers: tuple[Matcher, ...]
-    receivers: tuple[str, ...]
-    group_by: tuple[str, ...]
-    group_wait_s: float
-    group_interval_s: float
-    repeat_interval_s: float
-    continue_matching: bool = False
-
-
-class Receiver(msgspec.Struct, frozen=True):
-    """Name and type of a receiver; its addresses and secrets stay with the dispatcher."""
-
-    name: str
-    type: str
-    send_resolved: bool = True
-
-
-class Schedule(msgspec.Struct, frozen=True):
-    """When a definition is active; ``start``/``end`` are HH:MM of the IANA time zone, ``days`` are mon … sun."""
-
-    timezone: str = "UTC"
-    start: str | None = None
-    end: str | None = None
-    days: tuple[str, ...] = ()
-
-
-class DefinitionAction(msgspec.Struct, frozen=True):
-    """One action of an alert definition, with its own configuration (``receivers``, ``priority``, ``template``, …)."""
-
-    type: Literal["notification", "shield", "webhook", "incident"]
-    config: dict[str, Any]
-
-
-class Definition(msgspec.Struct, frozen=True):
-    """One enabled alert definition (specification, Data Schemas 3). Empty filters let everything pass."""
-
-    id: str
-    name: str
-    description: str
-    trigger: Literal["anomaly", "metric_threshold", "event_pattern"]
-    severities: tuple[str, ...] = ()
-    detector_ids: tuple[str, ...] = ()
-    application_ids: tuple[str, ...] = ()
-    score_threshold: float = 0.0
-    aggregation_window_s: float | None = None
-    aggregation_function: Literal["count", "avg", "sum", "max", "min"] = "count"
-    aggregation_threshold: float = 1.0
-    actions: tuple[DefinitionAction, ...] = ()
-    max_frequency_s: float | None = None
-    grouping: tuple[str, ...] | None = None
-    schedule: Schedule | None = None
-
-    @property
-    def receivers(self) -> tuple[str, ...]:
-        """Receivers that the notification actions name, in order, each once."""
-        names = (name for action in self.actions if action.type == "notification" for name in action.config.get("receivers", ()))
-        return tuple(dict.fromkeys(names))
-
-
-class MaintenanceWindow(msgspec.Struct, frozen=True):
-    """Notifications that match are held back from each tick of the cron schedule, for the duration."""
-
-    name: str
-    schedule: str
-    duration_s: float
-    timezone: str = "UTC"
-    matchers: tuple[Matcher, ...] = ()
-
-
 class RuntimeConfig(msgspec.Struct, frozen=True):
     """Everything that detection and alerting need from one published configuration version."""
 
@@ -185,6 +137,13 @@ class RuntimeConfig(msgspec.Struct, frozen=True):
     receivers: tuple[Receiver, ...] = ()
     definitions: tuple[Definition, ...] = ()
     maintenance_windows: tuple[MaintenanceWindow, ...] = ()
+    suppression_rules: tuple[SuppressionRule, ...] = ()
+    receiver_groups: tuple[ReceiverGroup, ...] = ()
+    inhibit_rules: tuple[InhibitRule, ...] = ()
+    time_intervals: tuple[TimeInterval, ...] = ()
+    escalations: tuple[Escalation, ...] = ()
+    default_escalation: str = ""
+    flap: FlapDamping = FlapDamping()
     resolve_timeout_s: float = 300.0
     external_url: str = ""
 

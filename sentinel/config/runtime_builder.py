@@ -8,38 +8,20 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from sentinel.config.matchers import parse_matcher
 from sentinel.config.runnable import RULES, RUNNABLE, TRAINED
-from sentinel.config.runtime import (
-    Correlation,
-    Dedup,
-    Definition,
-    DefinitionAction,
-    DetectorAction,
-    DetectorConfig,
-    Grouping,
-    MaintenanceWindow,
-    Matcher,
-    Receiver,
-    Route,
-    RuntimeConfig,
-    Schedule,
-    Scope,
-)
+from sentinel.config.runtime import Correlation, Dedup, DetectorAction, DetectorConfig, RuntimeConfig, Scope
+from sentinel.config.runtime_alerting_builder import alerting_parts
 from sentinel.config.runtime_rules import rule_params
 from sentinel.config.units import parse_duration
 from sentinel.metrics_vocabulary import METRICS, canonical_metric
 from sentinel.models.place import root_of
 
 _DURATIONS: Final = frozenset({"window", "evaluation", "warmup", "repeat", "adapt_after"})
-_LABELS: Final = {"application": "application_id", "detector": "detector_id", "tenant": "tenant_id", "user": "user_id"}
 
 
 def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
     """The view of one version. See `RuntimeConfig.from_snapshot`."""
     detection, alerting = snapshot["detection"], snapshot["alerting"]
-    grouping = _grouping(alerting["grouping"])
-    routing = alerting["routing"]
     return RuntimeConfig(
         version=version,
         detectors=_with_models(_detectors(detection["detectors"]["items"], snapshot.get("tenants", {})), detection["mlModels"]),
@@ -53,12 +35,7 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
             parse_duration(alerting["deduplication"]["window"]),
             tuple(alerting["deduplication"]["fields"]),
         ),
-        grouping=grouping,
-        default_receiver=routing.get("defaultReceiver", ""),
-        routes=tuple(_route(route, grouping) for route in routing["routes"]),
-        receivers=tuple(Receiver(item["name"], item["type"], item["sendResolved"]) for item in alerting["receivers"]),
-        definitions=tuple(_definition(item) for item in alerting["definitions"] if item["enabled"]),
-        maintenance_windows=tuple(_maintenance(item) for item in alerting["suppression"]["maintenanceWindows"]),
+        **alerting_parts(alerting),
         resolve_timeout_s=parse_duration(alerting["resolveTimeout"]),
         external_url=alerting["externalUrl"],
     )
@@ -144,74 +121,3 @@ def _level(strategy: str, metric: str | None, params: dict[str, Any]) -> Literal
     if strategy == "peer" or levels == {"user"}:
         return "user"
     return "event" if strategy == "threshold" and "window_s" not in params and "event" in levels else "pane"
-
-
-def _labels(names: list[str]) -> tuple[str, ...]:
-    return tuple(_LABELS.get(name, name) for name in names)
-
-
-def _grouping(value: dict[str, Any]) -> Grouping:
-    return Grouping(
-        value["enabled"],
-        _labels(value["groupBy"]),
-        parse_duration(value["groupWait"]),
-        parse_duration(value["groupInterval"]),
-        parse_duration(value["repeatInterval"]),
-    )
-
-
-def _matcher(text: str) -> Matcher:
-    label, operator, value = parse_matcher(text)
-    return Matcher(_LABELS.get(label, label), operator, value)  # type: ignore[arg-type]
-
-
-def _route(value: dict[str, Any], grouping: Grouping) -> Route:
-    equal = tuple(Matcher(_LABELS.get(label, label), "=", wanted) for label, wanted in value["match"].items())
-
-    def seconds(key: str, inherited: float) -> float:
-        return parse_duration(value[key]) if key in value else inherited
-
-    return Route(
-        matchers=equal + tuple(map(_matcher, value["matchers"])),
-        receivers=tuple(value["receivers"]),
-        group_by=_labels(value["groupBy"]) if "groupBy" in value else grouping.group_by,
-        group_wait_s=seconds("groupWait", grouping.group_wait_s),
-        group_interval_s=seconds("groupInterval", grouping.group_interval_s),
-        repeat_interval_s=seconds("repeatInterval", grouping.repeat_interval_s),
-        continue_matching=value["continue"],
-    )
-
-
-def _definition(value: dict[str, Any]) -> Definition:
-    conditions = value["conditions"]
-    filters, aggregation = conditions.get("filters", {}), conditions.get("aggregation", {})
-    throttling, schedule = value.get("throttling", {}), value.get("schedule")
-    window, frequency = aggregation.get("window"), throttling.get("max_frequency")
-    return Definition(
-        id=value["alert_id"],
-        name=value["name"],
-        description=value.get("description", ""),
-        trigger=conditions["trigger"],
-        severities=tuple(filters.get("severity", ())),
-        detector_ids=tuple(filters.get("detector_ids", ())),
-        application_ids=tuple(filters.get("application_ids", ())),
-        score_threshold=filters.get("score_threshold", 0.0),
-        aggregation_window_s=parse_duration(window) if window else None,
-        aggregation_function=aggregation.get("function", "count"),
-        aggregation_threshold=aggregation.get("threshold", 1.0),
-        actions=tuple(DefinitionAction(action["type"], action.get("config", {})) for action in value["actions"]),
-        max_frequency_s=parse_duration(frequency) if frequency else None,
-        grouping=_labels(throttling["grouping"]) if "grouping" in throttling else None,
-        schedule=_schedule(schedule) if schedule else None,
-    )
-
-
-def _schedule(value: dict[str, Any]) -> Schedule:
-    hours = value.get("active_hours", {})
-    return Schedule(value.get("timezone", "UTC"), hours.get("start"), hours.get("end"), tuple(value.get("days_of_week", ())))
-
-
-def _maintenance(value: dict[str, Any]) -> MaintenanceWindow:
-    return MaintenanceWindow(
-        value["name"], value["schedule"], parse_duration(value["duration"]), value["timezone"], tuple(map(_matcher, value["matchers"]))
-    )

@@ -8,7 +8,7 @@ from alerting_simulation import alerts, anomaly, config, definition, route, run,
 from sentinel.alerting.labels import compile_matcher, fingerprint
 from sentinel.alerting.matching import AlertKey, match, wants
 from sentinel.alerting.policy import Policy
-from sentinel.alerting.routing import RouteNode, Target
+from sentinel.alerting.routing import build_tree
 from sentinel.config.runtime import DefinitionAction, DetectorAction, DetectorConfig, Grouping, Matcher, Route
 
 
@@ -147,13 +147,12 @@ def test_routes_that_group_differently_make_a_key_and_a_message_each() -> None:
 
 
 def test_nested_routes_deliver_from_the_deepest_match() -> None:
-    def node(name: str, *children: RouteNode, go_on: bool = False, **equal: str) -> RouteNode:
-        matchers = tuple(compile_matcher(Matcher(label, "=", value)) for label, value in equal.items())
-        return RouteNode((Target(name, (), 0, 0, 0),), matchers, children, go_on)
+    def node(name: str, *children: Route, go_on: bool = False, **equal: str) -> Route:
+        matchers = tuple(Matcher(label, "=", value) for label, value in equal.items())
+        return Route(matchers, (name,), (), 0, 0, 0, go_on, children)
 
-    tree = node(
-        "root", node("team", node("team-critical", severity="critical"), team="ml", go_on=True), node("all-critical", severity="critical")
-    )
+    routes = (node("team", node("team-critical", severity="critical"), team="ml", go_on=True), node("all-critical", severity="critical"))
+    tree = build_tree(config(routes=routes, default_receiver="root"))
     where = {
         "root": {},
         "team": {"team": "ml"},
@@ -161,4 +160,14 @@ def test_nested_routes_deliver_from_the_deepest_match() -> None:
         "team-critical,all-critical": {"team": "ml", "severity": "critical"},
     }
     for names, labels in where.items():
-        assert ",".join(target.receiver for target in tree.resolve(labels)) == names
+        assert ",".join(name for found in tree.resolve(labels) for name in found.receivers) == names
+
+
+def test_short_and_long_names_of_a_label_are_one() -> None:
+    holds = compile_matcher(Matcher("application", "=", "chat"))
+    assert (
+        holds({"application_id": "chat"}) and holds({"application": "chat"}) and not holds({"application": "x", "application_id": "chat"})
+    )
+    (tree,) = [build_tree(config(grouping=Grouping(group_by=("application", "x"))))]
+    assert tree.group_labels({"application_id": "chat"}) == {"application_id": "chat"}
+    assert tree.group_labels({"application": "chat", "x": "1"}) == {"application": "chat", "x": "1"}

