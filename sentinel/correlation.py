@@ -12,6 +12,9 @@ so that the last record of every id says the same, in whichever order ids came.
 *Final score* = 1 - (1 - score) * 0.85**k with k the number of other detectors (at most 5) among the related anomalies: independent
 detectors that agree make each of them more credible. From `AGREEING` other detectors on, the severity rises by one level.
 
+*End.* An id without a new occurrence for `resolveTimeout` (or once event time has left it behind for good) is sent once more with status
+`resolved` and `context.ended_at`, the time of its last occurrence; a later occurrence of the id makes it active again.
+
 *Time.* Anomalies expire by event time, once the newest first_seen is two windows (and a slack) ahead: until then they may be named by
 neighbours that change. The clock that callers pass only paces updates.
 """
@@ -27,6 +30,7 @@ from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.detection import SEVERITIES
 from sentinel.detection.state import StateError, check_version
+from sentinel.evidence import evidence_sql
 from sentinel.identity import stable_id
 from sentinel.timestamps import from_rfc3339
 
@@ -44,7 +48,8 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Record(msgspec.Struct, array_like=True):
-    """One anomaly id: its folded record with the scores before correlation, and when it was last sent."""
+    """One anomaly id: its folded record with the scores before correlation, when it was last sent, and when (on the
+    caller's clock) its last occurrence came."""
 
     anomaly: Anomaly
     first_ms: int
@@ -55,6 +60,8 @@ class Record(msgspec.Struct, array_like=True):
     sent_ms: int = 0
     sent_mark: int = 0
     dirty: bool = False
+    touched_ms: int = 0
+    resolved: bool = False
 
 
 class Correlator:
@@ -83,6 +90,7 @@ class Correlator:
         self._enabled = config.correlation.enabled
         self._window_ms = round(config.correlation.window_s * 1000)
         self._max_related = config.correlation.max_related
+        self._resolve_ms = max(1, round(config.resolve_timeout_s * 1000))
         self._keep_ms = self._window_ms + max(self._window_ms, round(config.dedup.window_s * 1000)) + SLACK_MS
 
     def __len__(self) -> int:
@@ -93,7 +101,7 @@ class Correlator:
         self._idle_ms = now_ms + 3 * self._keep_ms
         known = self._records.get(anomaly.anomaly_id)
         if known is not None:
-            self._fold(known, anomaly)
+            self._fold(known, anomaly, now_ms)
             return []
         seen_ms = from_rfc3339(anomaly.first_seen or anomaly.timestamp)
         updates: list[Anomaly] = []
@@ -101,6 +109,7 @@ class Correlator:
             self._newest_ms = seen_ms
             updates = self._expire(now_ms)
         record = self._record(anomaly, seen_ms)
+        record.touched_ms = now_ms
         self._records[anomaly.anomaly_id] = record
         while len(self._records) > MAX_RECORDS:
             del self._records[min(self._records, key=lambda name: (self._records[name].first_ms, name))]
@@ -115,13 +124,17 @@ class Correlator:
 
     def next_timer(self) -> int | None:
         """When `on_timer` is wanted next, on the caller's clock; None when nothing is kept."""
-        due = min((record.sent_ms + FLUSH_MS for record in self._records.values() if record.dirty), default=None)
-        if due is None:
-            return self._idle_ms if self._records else None
-        return min(due, self._idle_ms)
+        if not self._records:
+            return None
+        due = [record.sent_ms + FLUSH_MS for record in self._records.values() if record.dirty]
+        due += [record.touched_ms + self._resolve_ms for record in self._records.values() if not record.resolved]
+        return min([*due, self._idle_ms])
 
     def on_timer(self, now_ms: int) -> list[Anomaly]:
         """The updates that are due, ordered by first_seen and id."""
+        for record in self._records.values():
+            if not record.resolved and record.touched_ms + self._resolve_ms <= now_ms:
+                record.resolved = record.dirty = True
         updates = self._flush([r for r in self._records.values() if r.dirty and r.sent_ms + FLUSH_MS <= now_ms], now_ms)
         if self._records and now_ms >= self._idle_ms:
             # A timer that fires late speaks of a stopped job, not of a quiet key: what was in flight may still come.
@@ -150,7 +163,7 @@ class Correlator:
         last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
         return Record(anomaly, first_ms, last_ms, anomaly.score, anomaly.severity, {_occurrence(anomaly): None})
 
-    def _fold(self, record: Record, anomaly: Anomaly) -> None:
+    def _fold(self, record: Record, anomaly: Anomaly, now_ms: int) -> None:
         mark = _occurrence(anomaly)
         if mark in record.occurrences:
             return
@@ -186,6 +199,7 @@ class Correlator:
         record.score = max(record.score, anomaly.score)
         record.severity = max(record.severity, anomaly.severity, key=SEVERITIES.index)
         record.last_ms = max(record.last_ms, last_ms)
+        record.touched_ms, record.resolved = now_ms, False
         record.dirty = True
         if early:
             # Its place in time moved: those around it may gain or lose a relation, or another root.
@@ -222,13 +236,20 @@ class Correlator:
         if related:
             group = stable_id("correlation", anomaly.tenant_id, anomaly.application_id, root)
             correlation = {"group_id": group, "root_anomaly_id": root}
+        context = {**anomaly.context, "related_anomalies": [other.anomaly.anomaly_id for other in related]}
+        context.pop("ended_at", None)
+        if record.resolved:
+            context["ended_at"] = anomaly.last_seen or anomaly.timestamp
+        if sql := evidence_sql(anomaly):
+            context["evidence_sql"] = sql
         record.anomaly = msgspec.structs.replace(
             anomaly,
+            status="resolved" if record.resolved else "active",
             score=round(score, 4),
             severity=SEVERITIES[min(level, len(SEVERITIES) - 1)],
             first_seen=anomaly.first_seen or anomaly.timestamp,
             last_seen=anomaly.last_seen or anomaly.timestamp,
-            context={**anomaly.context, "related_anomalies": [other.anomaly.anomaly_id for other in related]},
+            context=context,
             correlation=correlation,
             update=update,
         )
@@ -240,6 +261,9 @@ class Correlator:
         gone = {name: r for name, r in self._records.items() if r.first_ms < oldest_ms and r.last_ms < oldest_ms}
         if not gone:
             return []
+        for record in gone.values():
+            record.dirty = record.dirty or not record.resolved
+            record.resolved = True
         reach_ms = max(record.first_ms for record in gone.values()) + self._window_ms
         updates = self._flush([record for record in self._records.values() if record.dirty and record.first_ms <= reach_ms], now_ms)
         for name in gone:

@@ -50,6 +50,9 @@ def match(anomaly: Anomaly, config: RuntimeConfig) -> list[AlertKey]:
     A definition without a grouping of its own takes that of the routes that match; routes that group differently make a key each.
     Without definitions in the configuration the built-in one applies (severity warning or critical).
     """
+    if anomaly.status == "resolved":
+        # An occurrence keeps an alert alive; that there are none any more does not.
+        return []
     policy = policy_of(config)
     keys: list[AlertKey] = []
     for definition in policy.definitions.values():

@@ -12,6 +12,7 @@ from sentinel.config.load import parse_config
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.engine import ShardEngine
 from sentinel.detection.rules.engine import EventRules
+from sentinel.metrics_vocabulary import METRICS
 
 RULES_PAGE = Path(__file__).resolve().parents[2] / "docs" / "rules.md"
 
@@ -60,3 +61,9 @@ def test_what_is_wrong_is_said_with_its_place(strategy: str, config: str, said: 
     others = "{id: quiet-limit, type: rule, strategy: threshold, config: {metric: latency_ms, value: 1}}, {id: silent, type: rule, strategy: silence}"
     with pytest.raises(ConfigError, match=said):
         parse_config(f"detectors: [{{id: a, type: rule, strategy: {strategy}, config: {config}}}, {others}]", "c.yaml")
+
+
+def test_the_vocabulary_of_metrics_is_documented() -> None:
+    page = RULES_PAGE.with_name("anomalies.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| ([\w, ]+) \| (.*) \|$", page.partition("## Metrics")[2], re.MULTILINE)
+    assert rows == [(m.name, m.unit, ", ".join(sorted(m.levels)), m.meaning) for m in METRICS.values()]

@@ -7,7 +7,9 @@ import random
 import msgspec
 import pytest
 
+from sentinel.alerting.matching import match
 from sentinel.anomaly import Anomaly
+from sentinel.config.load import default_config
 from sentinel.config.runtime import Correlation, RuntimeConfig
 from sentinel.correlation import Correlator
 from sentinel.detection.state import StateError
@@ -131,6 +133,9 @@ def test_old_anomalies_expire_and_a_late_timer_forgets_nothing() -> None:
     correlator.on_anomaly(anomaly("y", 3_000), 2_000)
     correlator.on_timer(4_000)
     assert len(correlator) == 1, "50 minutes later the first one is of no use to anybody"
+    resolve = correlator.next_timer()
+    assert resolve == 2_000 + 300_000
+    assert [record.status for record in correlator.on_timer(resolve)] == ["resolved"]
     idle = correlator.next_timer()
     assert idle is not None
     late = Correlator.from_state(correlator.to_state(), CONFIG)
@@ -144,3 +149,36 @@ def test_old_anomalies_expire_and_a_late_timer_forgets_nothing() -> None:
 def test_states_of_other_versions_are_refused_in_words() -> None:
     with pytest.raises(StateError, match="correlation state: state version 7 found"):
         Correlator.from_state(msgspec.msgpack.encode([7]), CONFIG)
+
+
+def test_an_anomaly_ends_when_it_no_longer_occurs_and_lives_again_when_it_does() -> None:
+    correlator = Correlator.from_state(None, CONFIG)
+    (first,) = correlator.on_anomaly(anomaly("x", 0), 1_000)
+    assert first.status == "active" and "ended_at" not in first.context
+    correlator.on_anomaly(anomaly("x", 20), 21_000)
+    correlator.on_timer(22_000)
+    assert correlator.next_timer() == 321_000, "resolveTimeout after the last occurrence"
+    correlator = Correlator.from_state(correlator.to_state(), CONFIG)
+    (ended,) = correlator.on_timer(321_000)
+    assert (ended.status, ended.context["ended_at"], ended.count) == ("resolved", to_rfc3339(T + 20_000), 2)
+    correlator.on_anomaly(anomaly("x", 330), 331_000)
+    (again,) = correlator.on_timer(332_000)
+    assert (again.status, again.count) == ("active", 3) and "ended_at" not in again.context
+    assert [record.status for record in correlator.on_anomaly(anomaly("y", 4_000), 400_000)] == ["resolved", "active"], "left behind"
+
+
+def test_a_resolved_anomaly_keeps_no_alert_alive() -> None:
+    config = RuntimeConfig.from_snapshot(1, default_config().config.to_snapshot())
+    assert match(anomaly("x", 0), config)
+    assert not match(msgspec.structs.replace(anomaly("x", 0), status="resolved"), config)
+
+
+def test_evidence_covers_the_window_that_occurrences_have_made() -> None:
+    correlator = Correlator.from_state(None, CONFIG)
+    correlator.on_anomaly(msgspec.structs.replace(anomaly("x", 0), metric="latency_ms", application_id="o'hara"), 1_000)
+    correlator.on_anomaly(msgspec.structs.replace(anomaly("x", 90), metric="latency_ms", application_id="o'hara"), 2_000)
+    (update,) = correlator.on_timer(3_000)
+    assert update.context["evidence_sql"] == (
+        "SELECT minute, model, latency_avg_ms, latency_p95_ms, latency_max_ms, calls FROM analytics.metrics_1m WHERE tenant_id = 't' AND "
+        "application_id = 'o''hara' AND minute BETWEEN '2027-01-15T07:30:00+00:00' AND '2027-01-15T08:01:30.000Z' ORDER BY minute, model"
+    )
