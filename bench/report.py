@@ -66,8 +66,12 @@ def _outliers(found: dict[str, Any]) -> str:
 
 
 def _details(row: dict[str, Any]) -> str:
-    lines = [f"**{row['name']}**: {row['what']} (`{row['command']}`)", "", "| Figure | Value |", "|---|--:|"]
-    return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in _flat(row.get("details", {})))])
+    return f"**{row['name']}**: {row['what']} (`{row['command']}`)\n\n" + render_details(row.get("details", {}))
+
+
+def render_details(details: dict[str, Any]) -> str:
+    """Figures of one row as a table."""
+    return "\n".join(["| Figure | Value |", "|---|--:|", *(f"| {name} | {value} |" for name, value in _flat(details))])
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from bench import engine_row, latency, report, udf_cost
+from bench import engine_row, gateway, latency, report, udf_cost
 from bench.figures import compare_outliers
 from bench.flink_row import run_job
 from bench.row import Row, outlier_fields
@@ -56,6 +56,7 @@ class Bench:
             "scale-slots-2": lambda: self.scale_slots(2),
             **scale,
             "latency": lambda: latency.run(self.stack, self._row("latency", "end to end at a steady rate, standalone job"), self.quick),
+            "gateway": self.gateway,
             "stack": lambda: latency.run_stack(
                 self.stack.layout.home, self._row("stack", "`up` with everything cached; memory 60 s after ready")
             ),
@@ -114,6 +115,10 @@ class Bench:
             f"bytewax{suffix}", f"Bytewax 0.21: orjson, z-score per event, {'snapshots every 5 s' if snapshots else 'nothing saved'}"
         )
         return engine_row.run_bytewax(self.stack.bootstrap, row, self._topic(), snapshots)
+
+    def gateway(self) -> Row:
+        self.stack.cancel_all()
+        return gateway.run(self._row("gateway", "events made durable by one gateway process, by door"), self.stack.bootstrap, quick=self.quick)
 
     def quix(self) -> Row:
         self.stack.cancel_all()

@@ -1,7 +1,8 @@
-"""Deterministic identifiers: every id is a function of the data alone, so that a replay or another worker makes the same one."""
+"""Identifiers. Each is a function of the data alone, so that a replay or another worker makes the same one; only `new_event_id` is not."""
 
 from __future__ import annotations
 
+import os
 import uuid
 
 NAMESPACE = uuid.UUID("6f1f3b1e-5c0a-5d0e-9a55-5e27ab1e0001")
@@ -15,3 +16,10 @@ def stable_id(*parts: object) -> str:
 def record_event_id(topic: str, partition: int, offset: int) -> str:
     """The id of an event that its producer gave none: a function of its place in Kafka."""
     return stable_id("event", topic, partition, offset)
+
+
+def new_event_id(now_ms: int) -> str:
+    """A UUIDv7 (RFC 9562): the milliseconds, then 74 random bits. For an event that its producer gave no id, at our doors."""
+    random = int.from_bytes(os.urandom(10), "big")
+    value = now_ms << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    return str(uuid.UUID(int=value & (1 << 128) - 1))

@@ -14,7 +14,6 @@ from sentinel.config.rules import CompositeParams
 from sentinel.config.runnable import RUNNABLE
 
 _UNUSED_SECTIONS = {
-    "ingestion": "doors, buffers and rate limits; telemetry is read from Kafka",
     "storage": "addresses and retention of stores; the running stack's are used",
     "observability": "metrics, logs and traces of Sentinel itself",
     "ha": "leader election and singleton tasks",
@@ -78,6 +77,7 @@ def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Pa
                 yield (section, key), "this setting is checked and kept, and not used by this release"
     if "local" in (given.get("detection") or {}) or "remote" in (given.get("detection") or {}):
         yield ("detection",), "local and remote detection belong to the sidecar, which is not part of this release"
+    yield from _ingestion(given.get("ingestion"))
     for name, what in _UNUSED_SECTIONS.items():
         key = str(SentinelConfig.model_fields[name].alias or name)
         if key in given:
@@ -94,6 +94,18 @@ def _detectors(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
                 yield (*path, number, "strategy"), f"detector {detector.id}: strategy {detector.strategy} is not run by this release"
             if any(action.shield for action in detector.actions):
                 yield (*path, number, "actions"), f"detector {detector.id}: Shield actions are kept, and not sent by this release"
+
+
+def _ingestion(given: Any) -> Iterator[tuple[Path, str]]:
+    """What of the doors the gateway does not do."""
+    if not isinstance(given, dict):
+        return
+    doors = given["protocols"] if isinstance(given.get("protocols"), dict) else given
+    if "kafka" in doors:
+        yield ("ingestion", "protocols", "kafka"), "checked and kept, and not used: the jobs read Kafka where the environment says it is"
+    for key in ("local", "batching"):
+        if key in given:
+            yield ("ingestion", key), "checked and kept, and not used by this release (the sidecar)"
 
 
 def _replaced_stores(config: SentinelConfig) -> Iterator[tuple[Path, str]]:

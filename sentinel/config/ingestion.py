@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from sentinel.config.types import ConfigModel, Port, PositiveDuration, PositiveInt, Secret, Size
+from sentinel.config.types import ConfigModel, Name, Port, PositiveDuration, PositiveInt, Secret, Size
 
 
 class ServerTls(ConfigModel):
@@ -65,19 +65,62 @@ class KafkaDoor(ConfigModel):
     sasl: Sasl = Sasl()
 
 
+class OtlpDoor(ConfigModel):
+    """OpenTelemetry's ports. What they serve is served on the gRPC and HTTP ports, too."""
+
+    enabled: bool = True
+    grpc_port: Port = 4317
+    http_port: Port = 4318
+    max_body_size: Size = 4_000_000
+
+
+class AmqpDoor(ConfigModel):
+    """Telemetry from a queue of RabbitMQ or another AMQP 0.9.1 broker; one JSON event, an array or NDJSON a message."""
+
+    enabled: bool = False
+    url: Secret | None = Field(default=None, description="amqp://user:password@host:5672/vhost, as a reference: it holds a password")
+    url_file: str | None = None
+    queue: str = "llm-telemetry"
+    prefetch: PositiveInt = 200
+    tenant: Name = Field(default="default", description="of events that name none")
+
+
 class Protocols(ConfigModel):
     """The doors that are open."""
 
     grpc: GrpcDoor = GrpcDoor()
     http: HttpDoor = HttpDoor()
+    otlp: OtlpDoor = OtlpDoor()
+    amqp: AmqpDoor = AmqpDoor()
     kafka: KafkaDoor = KafkaDoor()
+
+
+class DoorToken(ConfigModel):
+    """A token and the tenants that it speaks for, by its SHA-256, by reference, or from a file."""
+
+    tenants: list[Name] = Field(min_length=1, description="The first one is that of events that name none")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    token: Secret | None = None
+    token_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DoorToken:
+        if sum(part is not None for part in (self.sha256, self.token, self.token_file)) != 1:
+            raise ValueError("expected exactly one of sha256, token and tokenFile")
+        return self
+
+
+class DoorAuthentication(ConfigModel):
+    """Who may send. Without tokens the doors are open, and only on the loopback interface."""
+
+    tokens: list[DoorToken] = Field(default=[])
 
 
 class Overflow(ConfigModel):
     """What happens when the buffer is full: spill to disk, or drop."""
 
-    enabled: bool = False
-    path: str = "overflow"
+    enabled: bool = True
+    path: str = Field(default="overflow", description="a relative one is below the stack's data folder")
     max_size: Size = 10_000_000_000
 
 
@@ -103,13 +146,24 @@ class Buffer(ConfigModel):
         return value
 
 
-class IngestRateLimit(ConfigModel):
-    """Most events that the doors take."""
+class TenantRate(ConfigModel):
+    """Limits of one tenant; what is left out is the common one."""
 
-    enabled: bool = False
+    max_events_per_second: PositiveInt | None = None
+    burst_size: PositiveInt | None = None
+    max_events_per_day: PositiveInt | None = None
+
+
+class IngestRateLimit(ConfigModel):
+    """Most events that the doors take. With a Valkey (or Redis) the gateways share the limits; without, each has its own."""
+
+    enabled: bool = True
     max_events_per_second: PositiveInt = 50_000
     burst_size: PositiveInt = 10_000
+    max_events_per_day: PositiveInt | None = None
     per_tenant: bool = True
+    tenants: dict[str, TenantRate] = Field(default={})
+    valkey_url: Secret | None = Field(default=None, description="redis://[:password@]host:6379/0, as a reference")
 
 
 class Batching(ConfigModel):
@@ -133,10 +187,14 @@ class LocalDoor(ConfigModel):
     grpc: LocalGrpc = LocalGrpc()
 
 
+_DOORS = frozenset(Protocols.model_fields)
+
+
 class Ingestion(ConfigModel):
     """Where telemetry comes in."""
 
     protocols: Protocols = Protocols()
+    authentication: DoorAuthentication = DoorAuthentication()
     buffer: Buffer = Buffer()
     rate_limiting: IngestRateLimit = Field(default=IngestRateLimit())
     local: LocalDoor | None = None
@@ -145,8 +203,8 @@ class Ingestion(ConfigModel):
     @model_validator(mode="before")
     @classmethod
     def _flat_protocols(cls, value: Any) -> Any:
-        """`ingestion.grpc`, `.http` and `.kafka` are `ingestion.protocols.…`."""
-        if isinstance(value, dict) and "protocols" not in value and ({"grpc", "http", "kafka"} & value.keys()):
-            rest = {key: item for key, item in value.items() if key not in ("grpc", "http", "kafka")}
-            return {**rest, "protocols": {key: value[key] for key in ("grpc", "http", "kafka") if key in value}}
+        """`ingestion.grpc`, `.http`, `.kafka` and so on are `ingestion.protocols.…`."""
+        if isinstance(value, dict) and "protocols" not in value and (_DOORS & value.keys()):
+            rest = {key: item for key, item in value.items() if key not in _DOORS}
+            return {**rest, "protocols": {key: value[key] for key in value if key in _DOORS}}
         return value

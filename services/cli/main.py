@@ -32,6 +32,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("inject-plan", "services.cli.traffic_cmd", "Show or check an injection plan."),
     ("backtest", "services.cli.backtest_cmd", "Try a detector on recorded data."),
     ("demo", "services.cli.demo_cmd", "Replay traffic with injected trouble and watch it being found."),
+    ("gateway", "services.cli.gateway_cmd", "Take telemetry by gRPC, HTTP, OTLP and AMQP."),
     ("dispatcher", "services.cli.dispatcher_cmd", "Run and inspect the notification dispatcher."),
 )
 """(command, module, line of help). A module has `register(app)`, which adds its commands, or `app`, which becomes the group or command."""

@@ -12,6 +12,7 @@ from services.cli.progress import Progress
 def up(
     jobs: Annotated[str, typer.Option(help="Topologies to submit when the stack is healthy, comma-separated.")] = "",
     dispatcher: Annotated[bool, typer.Option(help="Run the notification dispatcher as well.")] = True,
+    gateway: Annotated[bool, typer.Option(help="Open the doors for telemetry (gRPC, HTTP, OTLP) as well.")] = True,
 ) -> None:
     """Start the embedded stack, or join the running one.
 
@@ -30,6 +31,7 @@ def up(
     bootstrap(endpoints, progress.say)
     want_service(layout, "dispatcher", dispatcher)
     want_service(layout, "pulse", True)
+    want_service(layout, "gateway", gateway)
     asked = [name.strip() for name in jobs.split(",") if name.strip()]
     earlier = [job.name for job in wanted_jobs(layout).values() if job.name not in map(job_name, asked)]
     for topology in [*asked, *earlier]:

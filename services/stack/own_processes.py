@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import urllib.request
 
+from services.stack.ports import HOST
 from services.stack.service import Service
 
 
@@ -34,3 +36,21 @@ class Pulse(_Module):
     name = "pulse"
     title = "Pulse"
     module = "services.pulse"
+
+
+class Gateway(_Module):
+    """The doors for telemetry."""
+
+    name = "gateway"
+    title = "Gateway"
+    module = "services.gateway"
+    port_name = "gateway-http"
+    stop_timeout_s = 20.0
+
+    def command(self) -> list[str]:
+        doors = ("grpc", "http", "otlp-grpc", "otlp-http")
+        return [*super().command(), *(f"--{door}-port={self.context.ports[f'gateway-{door}']}" for door in doors)]
+
+    def healthy(self) -> bool:
+        with urllib.request.urlopen(f"http://{HOST}:{self.port}/livez", timeout=2) as answer:
+            return bool(answer.status == 200)

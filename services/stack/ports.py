@@ -27,6 +27,11 @@ WISHES = (
     PortWish("opensearch", 9200, 9299),
     PortWish("flink", 8081, 8181),
     PortWish("flink-rpc", 6123, 6223),
+    PortWish("gateway-grpc", 9090, 9190),
+    # 8081 and what follows is Flink's.
+    PortWish("gateway-http", 8080, 8280),
+    PortWish("gateway-otlp-grpc", 4317, 4417),
+    PortWish("gateway-otlp-http", 4318, 4418),
 )
 
 

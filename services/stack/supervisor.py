@@ -23,7 +23,7 @@ from services.stack.job_keeper import JobKeeper
 from services.stack.kafka import Kafka
 from services.stack.locks import file_lock
 from services.stack.opensearch import OpenSearch
-from services.stack.own_processes import Dispatcher, Pulse
+from services.stack.own_processes import Dispatcher, Gateway, Pulse
 from services.stack.paths import Layout
 from services.stack.ports import WISHES
 from services.stack.postgres import Postgres
@@ -37,8 +37,8 @@ from services.stack.wanted import wanted_services
 log = logging.getLogger(__name__)
 
 CORE: tuple[type[Service], ...] = (Kafka, Postgres, OpenSearch, JobManager, TaskManager)
-OPTIONAL: tuple[type[Service], ...] = (Dispatcher, Pulse)
-STOP_ORDER = (("dispatcher", "pulse"), ("jobmanager", "taskmanager"), ("kafka", "postgres", "opensearch"))
+OPTIONAL: tuple[type[Service], ...] = (Dispatcher, Pulse, Gateway)
+STOP_ORDER = (("gateway",), ("dispatcher", "pulse"), ("jobmanager", "taskmanager"), ("kafka", "postgres", "opensearch"))
 
 
 class Supervisor:

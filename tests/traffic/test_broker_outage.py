@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import socket
-import subprocess
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
@@ -17,62 +13,14 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from services.stack.errors import StackError
-from services.stack.jars import cache_dir, fetch_all, link_class_path, read_lock
-from services.stack.java import java_home
-from services.stack.kafka import Kafka
-from services.stack.paths import Layout
-from services.stack.service import Context
 from services.traffic.bulk import bulk_events
 from services.traffic.kafka_out import KafkaSender, SendError
 from services.traffic.rebase import now_ms
 from services.traffic.replay import run_bulk
+from tests.support.kafka import Broker
 
 pytestmark = [pytest.mark.recovery, pytest.mark.timeout(240)]
 COUNT, RATE, PARTITIONS = 40_000, 4000.0, 4
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Broker:
-    """One Kafka of its own, without the rest of the stack."""
-
-    def __init__(self, home: Path) -> None:
-        layout = Layout(home)
-        layout.create()
-        jars = read_lock()["kafka"]
-        fetch_all(jars, cache_dir(), None)
-        link_class_path(jars, cache_dir(), layout.cache / "kafka")
-        self.service = Kafka(Context(layout, {"kafka": free_port(), "kafka-controller": free_port()}, java_home()))
-        self.service.prepare()
-        self.bootstrap = f"127.0.0.1:{self.service.port}"
-        self.process = self._spawn()
-        self.wait()
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        with self.service.output_file.open("ab") as output:
-            return subprocess.Popen(self.service.command(), env=self.service.environment(), stdout=output, stderr=output)
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            try:
-                if self.service.healthy():
-                    return
-            except Exception:
-                time.sleep(0.3)
-        raise AssertionError(f"Kafka did not become healthy: {self.service.output_file.read_text()[-500:]}")
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-    def restart(self) -> None:
-        self.process = self._spawn()
-        self.wait()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,76 @@
+"""One request through the gateway, whatever door it came by: who, how much, is it good, is it durable."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from services.gateway.admission import Admitted, Redact, admit
+from services.gateway.journal import Journal
+from services.gateway.limits import Limiter
+from services.gateway.metrics import DoorMetrics
+from services.gateway.records import GatewayError, RateLimitedError, Rejection, UnavailableError
+from services.gateway.tenants import Principal, Tokens
+
+
+class Outcome(NamedTuple):
+    """What became of a batch: how many events are durable, and which were refused."""
+
+    accepted: int
+    rejections: list[Rejection]
+
+
+class Gateway:
+    """Shared by all doors."""
+
+    def __init__(self, tokens: Tokens, limiter: Limiter, journal: Journal, metrics: DoorMetrics, redact: Redact | None = None) -> None:
+        self.tokens, self.limiter, self.journal, self.metrics = tokens, limiter, journal, metrics
+        self._redact = redact
+
+    def principal(self, credentials: str | None, tenant: str | None = None) -> Principal:
+        """See `Tokens.principal`. A tenant that is over its limit is sent away here, before its body is read (RateLimitedError)."""
+        who = self.tokens.principal(credentials, tenant)
+        if who.allowed is not None:
+            self.limiter.look(who.tenant_id)
+        return who
+
+    async def submit(self, door: str, values: Sequence[bytes], who: Principal) -> Outcome:
+        """Takes raw JSON events; returns when the good ones are durable.
+
+        Raises RateLimitedError, UnavailableError: nothing of the batch is acknowledged, though a part of it may already be in Kafka.
+        """
+        return await self.submit_admitted(door, admit(values, who, self._redact))
+
+    async def submit_admitted(self, door: str, admitted: Admitted) -> Outcome:
+        """As `submit`, for records that are checked."""
+        started = time.perf_counter()
+        by_tenant, rejections = admitted
+        self.metrics.rejected(door, len(rejections))
+        accepted = sum(map(len, by_tenant.values()))
+        if not accepted:
+            return Outcome(0, rejections)
+        try:
+            for tenant, records in by_tenant.items():
+                await self.limiter.take(tenant, len(records))
+            waiting = [self.journal.submit(records, tenant) for tenant, records in by_tenant.items()]
+            if len(waiting) == 1:
+                await waiting[0]
+            else:
+                await _all_of(waiting)
+        except RateLimitedError:
+            self.metrics.limited(door, accepted)
+            raise
+        except UnavailableError:
+            self.metrics.unavailable(door, accepted)
+            raise
+        self.metrics.accepted(door, accepted, time.perf_counter() - started)
+        return Outcome(accepted, rejections)
+
+
+async def _all_of(waiting: list[asyncio.Future[None]]) -> None:
+    """Every result is looked at, the first failure raised."""
+    errors = [error for error in await asyncio.gather(*waiting, return_exceptions=True) if error is not None]
+    if errors:
+        raise next((error for error in errors if isinstance(error, GatewayError)), errors[0])

@@ -1,0 +1,217 @@
+"""Batches on disk while Kafka does not take them: SQLite files as segments, fsynced at every append, drained in the order of arrival.
+
+SQLite in WAL mode with synchronous=FULL is the library that serves: a commit is on disk when it returns, a torn tail is dropped at the next open, and one
+process at a time holds a folder. What it does not have, a checksum on every row and files that shrink, is added here: a CRC-32 beside each batch, and a new
+file after `segment_bytes`, unlinked when it is drained.
+
+Every method blocks on the disk; the journal calls them from one thread of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from services.dispatcher.events import log_event
+from services.gateway.records import KafkaRecord
+from services.stack.locks import file_lock
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS batch (id INTEGER PRIMARY KEY, events INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS drained (one INTEGER PRIMARY KEY CHECK (one = 1), upto INTEGER NOT NULL);
+"""
+_SUFFIX = ".sqlite"
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[KafkaRecord])
+
+
+class OverflowFullError(Exception):
+    """The disk budget is used up, or the disk is full."""
+
+
+class Position(NamedTuple):
+    """Place of a batch: segment number and row."""
+
+    segment: int
+    row: int
+
+
+class StoredBatch(NamedTuple):
+    """A batch read back."""
+
+    position: Position
+    records: list[KafkaRecord]
+
+
+class OverflowLog:
+    """A queue of batches in one folder. `events` and `size_bytes` count what is not drained yet; `corrupt_batches` what failed its checksum."""
+
+    def __init__(self, folder: Path, max_bytes: int, segment_bytes: int = 64 * 1024 * 1024) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._max_bytes, self._segment_bytes = folder, max_bytes, segment_bytes
+        self.events = 0
+        self.corrupt_batches = 0
+        self._sizes: dict[int, int] = {}
+        self._open: dict[int, sqlite3.Connection] = {}
+        self._newest = 0
+        self._lock = ExitStack()
+        self._lock.enter_context(file_lock(folder / "lock", f"writing to {folder}", 1))
+        for path in sorted(folder.glob(f"*{_SUFFIX}")):
+            self._recover(int(path.stem))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all segments."""
+        return sum(self._sizes.values())
+
+    def append(self, batches: Sequence[list[KafkaRecord]]) -> None:
+        """Writes all of them in one transaction; they are on disk when this returns. Raises OverflowFullError, and then none of them is kept."""
+        bodies = [_encoder.encode(batch) for batch in batches]
+        added = sum(map(len, bodies))
+        if self.size_bytes + added > self._max_bytes:
+            raise OverflowFullError(f"the overflow of {self._max_bytes:,} bytes is full")
+        number = self._writable()
+        rows = [(len(batch), zlib.crc32(body), body) for batch, body in zip(batches, bodies, strict=True)]
+        try:
+            with _transaction(self._segment(number)) as connection:
+                connection.executemany("INSERT INTO batch (events, crc, body) VALUES (?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise OverflowFullError(f"the overflow on disk cannot be written: {error}") from error
+        self._sizes[number] += added
+        self.events += sum(map(len, batches))
+
+    def read(self, after: Position | None, max_batches: int) -> list[StoredBatch]:
+        """The next batches behind a position, or behind what was drained before; a batch whose checksum fails is counted and has no records."""
+        found: list[StoredBatch] = []
+        for number in sorted(self._sizes):
+            if after is not None and number < after.segment:
+                continue
+            try:
+                connection = self._segment(number)
+                start = after.row if after is not None and number == after.segment else _drained(connection)
+                query = "SELECT id, crc, body FROM batch WHERE id > ? ORDER BY id LIMIT ?"
+                rows = connection.execute(query, (start, max_batches - len(found))).fetchall()
+            except sqlite3.DatabaseError as error:
+                self._set_aside(number, error)
+                self._recount()
+                continue
+            found += [StoredBatch(Position(number, row), self._decode(crc, body)) for row, crc, body in rows]
+            if len(found) >= max_batches:
+                break
+        return found
+
+    def drop(self, upto: Position) -> None:
+        """Forgets every batch up to the position: it is in Kafka. Segments that are drained whole are deleted."""
+        for number in sorted(self._sizes):
+            if number > upto.segment:
+                break
+            connection = self._segment(number)
+            row = upto.row if number == upto.segment else 2**62
+            with _transaction(connection):
+                before = _drained(connection)
+                gone = connection.execute("SELECT coalesce(sum(events), 0) FROM batch WHERE id > ? AND id <= ?", (before, row)).fetchone()[
+                    0
+                ]
+                connection.execute("INSERT INTO drained VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET upto = excluded.upto", (row,))
+                left = connection.execute("SELECT EXISTS (SELECT 1 FROM batch WHERE id > ?)", (row,)).fetchone()[0]
+            self.events -= gone
+            if not left:
+                self._remove(number)
+
+    def close(self) -> None:
+        """Closes the files; what is not drained stays for the next start."""
+        for connection in self._open.values():
+            connection.close()
+        self._open.clear()
+        self._lock.close()
+
+    def _writable(self) -> int:
+        if self._newest not in self._sizes or self._sizes[self._newest] >= self._segment_bytes:
+            self._newest += 1
+            self._sizes[self._newest] = 0
+        return self._newest
+
+    def _segment(self, number: int) -> sqlite3.Connection:
+        if number not in self._open:
+            # The journal's one thread uses the connections; it need not be the thread that opened the log.
+            connection = sqlite3.connect(self._path(number), isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.executescript(_SCHEMA)
+            self._open[number] = connection
+        return self._open[number]
+
+    def _decode(self, crc: int, body: bytes) -> list[KafkaRecord]:
+        if zlib.crc32(body) == crc:
+            return _decoder.decode(body)
+        self.corrupt_batches += 1
+        return []
+
+    def _recount(self) -> None:
+        query = "SELECT coalesce(sum(events), 0) FROM batch WHERE id > ?"
+        self.events = 0
+        for connection in map(self._segment, self._sizes):
+            self.events += int(connection.execute(query, (_drained(connection),)).fetchone()[0])
+
+    def _recover(self, number: int) -> None:
+        self._newest = max(self._newest, number)
+        try:
+            connection = self._segment(number)
+            events, size = connection.execute(
+                "SELECT coalesce(sum(events) FILTER (WHERE id > ?), 0), coalesce(sum(length(body)), 0) FROM batch", (_drained(connection),)
+            ).fetchone()
+        except sqlite3.DatabaseError as error:
+            self._set_aside(number, error)
+            return
+        self._sizes[number] = size
+        self.events += events
+        if events == 0:
+            self._remove(number)
+
+    def _set_aside(self, number: int, error: sqlite3.Error) -> None:
+        """A file that SQLite cannot read is kept under another name: it stops nothing, and nothing of it is thrown away."""
+        self.corrupt_batches += 1
+        connection = self._open.pop(number, None)
+        if connection is not None:
+            connection.close()
+        self._sizes.pop(number, None)
+        path = self._path(number)
+        # The error's text may quote what a row holds.
+        log_event("overflow_segment_unreadable", file=str(path), error=getattr(error, "sqlite_errorname", type(error).__name__))
+        path.rename(path.with_suffix(".unreadable"))
+        self._newest = max(self._newest, number)
+
+    def _remove(self, number: int) -> None:
+        connection = self._open.pop(number, None)
+        if connection is not None:
+            connection.close()
+        self._sizes.pop(number, None)
+        for suffix in ("", "-wal", "-shm"):
+            self._path(number).with_name(self._path(number).name + suffix).unlink(missing_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:012d}{_SUFFIX}"
+
+
+def _drained(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT upto FROM drained").fetchone()
+    return int(row[0]) if row else 0
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        # A full disk has rolled it back already.
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

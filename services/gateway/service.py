@@ -1,0 +1,124 @@
+"""Puts the gateway together: journal, limits, doors; and takes it down without losing what it has acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sentinel.config.ingestion import Ingestion
+from services.dispatcher.events import log_event
+from services.gateway.gateway import Gateway
+from services.gateway.grpc_server import GrpcServer
+from services.gateway.http_door import HttpDoor
+from services.gateway.http_server import HttpServer
+from services.gateway.journal import BufferLimits, Journal
+from services.gateway.kafka_lane import KafkaLane
+from services.gateway.metrics import DoorMetrics
+from services.gateway.otlp.http import OtlpHttp
+from services.gateway.otlp.intake import OtlpIntake
+from services.gateway.overflow import OverflowLog
+from services.gateway.settings import GatewaySettingsError, Ports, certificate_of, limiter_of, overflow_folder, tokens_of
+
+TOPIC = "llm-telemetry"
+
+
+@dataclass
+class RunningGateway:
+    """A gateway with open doors. `ports` are those that it listens on."""
+
+    gateway: Gateway
+    ports: dict[str, int] = field(default_factory=dict)
+    _servers: list[Any] = field(default_factory=list)
+
+    @classmethod
+    async def start(
+        cls,
+        ingestion: Ingestion,
+        kafka: dict[str, Any],
+        data: Path,
+        *,
+        ports: Ports | None = None,
+        host: str = "127.0.0.1",
+        topic: str = TOPIC,
+        limits: BufferLimits | None = None,
+    ) -> RunningGateway:
+        """Opens the doors. `kafka` are librdkafka settings with `bootstrap.servers`; Kafka need not be there.
+
+        Raises GatewaySettingsError, OSError (a port is taken), StackError (another gateway has the overflow folder).
+        """
+        loop = asyncio.get_running_loop()
+        tokens, wanted = tokens_of(ingestion, host), ports or Ports.of(ingestion)
+        folder = overflow_folder(ingestion, data)
+        log = OverflowLog(folder, ingestion.buffer.overflow.max_size) if folder is not None else None
+        journal = Journal(
+            lambda delivered: KafkaLane(kafka, topic, loop, delivered), log, limits or BufferLimits(events=ingestion.buffer.size)
+        )
+        metrics = DoorMetrics()
+        metrics.watch(journal)
+        running = cls(Gateway(tokens, limiter_of(ingestion.rate_limiting), journal, metrics))
+        try:
+            await running._open(ingestion, wanted, host)
+        except BaseException:
+            await running.stop()
+            raise
+        return running
+
+    async def _open(self, ingestion: Ingestion, ports: Ports, host: str) -> None:
+        doors = ingestion.protocols
+        intake = OtlpIntake(self.gateway)
+        grpc_certificate, http_certificate = certificate_of(doors.grpc.tls, "grpc"), certificate_of(doors.http.tls, "http")
+        server = GrpcServer(self.gateway, intake, doors.grpc.max_receive_message_size, doors.grpc.max_concurrent_streams)
+        self._servers.append(server)
+        for name, port in (("grpc", ports.grpc), ("otlp-grpc", ports.otlp_grpc)):
+            if port is not None:
+                self.ports[name] = server.listen(f"{host}:{port}", grpc_certificate)
+        await server.start()
+        origins = frozenset(doors.http.cors.allowed_origins) if doors.http.cors.enabled else frozenset()
+        application = HttpDoor(self.gateway, OtlpHttp(intake, doors.otlp.max_body_size), doors.http.max_body_size, origins)
+        for name, port in (("http", ports.http), ("otlp-http", ports.otlp_http)):
+            if port is not None:
+                bound = _bound(host, port)
+                self.ports[name] = bound.getsockname()[1]
+                http = HttpServer(application, bound, http_certificate)
+                await http.start()
+                self._servers.append(http)
+
+    async def stop(self) -> None:
+        """Closes the doors, then waits for what is under way."""
+        await asyncio.gather(*(server.stop() for server in self._servers), return_exceptions=True)
+        await self.gateway.journal.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return bound
+
+
+async def run(ingestion: Ingestion, kafka: dict[str, Any], data: Path, ports: Ports, host: str) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    running = await RunningGateway.start(ingestion, kafka, data, ports=ports, host=host)
+    log_event(
+        "started", host=host, ports=running.ports, kafka=kafka.get("bootstrap.servers"), open_doors=not running.gateway.tokens.required
+    )
+    with contextlib.suppress(asyncio.CancelledError):
+        await stop.wait()
+    await running.stop()
+    log_event("stopped", left_on_disk=running.gateway.journal.overflow_events)
+
+
+__all__ = ["GatewaySettingsError", "RunningGateway", "run"]

@@ -1,0 +1,92 @@
+"""A gateway with open doors in a thread of the test, in front of a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentinel.config.ingestion import Ingestion
+from services.gateway.journal import BufferLimits
+from services.gateway.service import RunningGateway
+from services.gateway.settings import Ports
+from services.stack.errors import StackError
+from tests.support.doors import Doors, OpenDoors
+from tests.support.kafka import Broker
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    try:
+        started = Broker(tmp_path_factory.mktemp("gateway-kafka"))
+    except StackError as error:
+        pytest.skip(f"the jars of Kafka cannot be had here: {error}")
+    yield started
+    started.kill()
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop in a thread."""
+    started = asyncio.new_event_loop()
+    thread = threading.Thread(target=started.run_forever, daemon=True)
+    thread.start()
+    yield started
+    started.call_soon_threadsafe(started.stop)
+    thread.join(10)
+    started.close()
+
+
+def _open(
+    broker: Broker, loop: asyncio.AbstractEventLoop, folder: Path, ingestion: dict[str, Any], limits: BufferLimits | None, topic: str | None
+) -> Doors:
+    name = topic or broker.topic(f"doors-{next(_numbers)}", partitions=2)
+    starting = RunningGateway.start(
+        Ingestion.model_validate(ingestion),
+        {"bootstrap.servers": broker.bootstrap},
+        folder / name,
+        ports=Ports(0, 0, 0, 0),
+        topic=name,
+        limits=limits,
+    )
+    return Doors(asyncio.run_coroutine_threadsafe(starting, loop).result(30), broker.bootstrap, name)
+
+
+def _close(doors: Doors, loop: asyncio.AbstractEventLoop) -> None:
+    doors.http.close()
+    asyncio.run_coroutine_threadsafe(doors.running.stop(), loop).result(30)
+
+
+@pytest.fixture
+def open_doors(broker: Broker, loop: asyncio.AbstractEventLoop, tmp_path: Path) -> Iterator[OpenDoors]:
+    """Opens doors with the given section `ingestion`; closes them after the test."""
+    opened: list[Doors] = []
+
+    def start(ingestion: dict[str, Any] | None = None, *, limits: BufferLimits | None = None, topic: str | None = None) -> Doors:
+        opened.append(_open(broker, loop, tmp_path, ingestion or {}, limits, topic))
+        return opened[-1]
+
+    yield start
+    for doors in opened:
+        _close(doors, loop)
+
+
+@pytest.fixture(scope="session")
+def common_doors(broker: Broker, loop: asyncio.AbstractEventLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+    opened = _open(broker, loop, tmp_path_factory.mktemp("doors"), {}, None, None)
+    yield opened
+    _close(opened, loop)
+
+
+@pytest.fixture
+def doors(common_doors: Doors) -> Doors:
+    """Open doors with defaults, the same for all tests; each sees only what came since it began."""
+    common_doors.begin()
+    return common_doors
