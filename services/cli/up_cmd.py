@@ -36,6 +36,9 @@ def up(
     earlier = [job.name for job in wanted_jobs(layout).values() if job.name not in map(job_name, asked)]
     for topology in [*asked, *earlier]:
         ensure_running(layout, topology, progress.say)
+    if gateway:
+        doors = ", ".join(f"{name} {state.ports[f'gateway-{name}']}" for name in ("http", "grpc", "otlp-http", "otlp-grpc"))
+        progress.say(f"telemetry is taken on 127.0.0.1: {doors}")
     progress.say(
         f"ready; Flink at {endpoints.flink_rest_url}, Kafka at {endpoints.kafka_bootstrap}, OpenSearch at {endpoints.opensearch_url}"
     )

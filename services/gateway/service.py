@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sentinel.config.ingestion import AmqpDoor as AmqpSettings
 from sentinel.config.ingestion import Ingestion
 from services.dispatcher.events import log_event
+from services.gateway.amqp_door import AmqpDoor
 from services.gateway.gateway import Gateway
 from services.gateway.grpc_server import GrpcServer
 from services.gateway.http_door import HttpDoor
@@ -22,9 +24,10 @@ from services.gateway.metrics import DoorMetrics
 from services.gateway.otlp.http import OtlpHttp
 from services.gateway.otlp.intake import OtlpIntake
 from services.gateway.overflow import OverflowLog
-from services.gateway.settings import GatewaySettingsError, Ports, certificate_of, limiter_of, overflow_folder, tokens_of
+from services.gateway.settings import Ports, amqp_url, certificate_of, limiter_of, overflow_folder, tokens_of
 
 TOPIC = "llm-telemetry"
+DEAD_LETTERS = "llm-telemetry-dlq"
 
 
 @dataclass
@@ -34,6 +37,7 @@ class RunningGateway:
     gateway: Gateway
     ports: dict[str, int] = field(default_factory=dict)
     _servers: list[Any] = field(default_factory=list)
+    _dead_letters: Journal | None = None
 
     @classmethod
     async def start(
@@ -63,6 +67,12 @@ class RunningGateway:
         running = cls(Gateway(tokens, limiter_of(ingestion.rate_limiting), journal, metrics))
         try:
             await running._open(ingestion, wanted, host)
+            if ingestion.protocols.amqp.enabled:
+                # No overflow of their own: a dead letter that cannot be written leaves its message in the queue.
+                running._dead_letters = Journal(
+                    lambda delivered: KafkaLane(kafka, DEAD_LETTERS, loop, delivered), None, BufferLimits(events=1_000)
+                )
+                await running._consume(ingestion.protocols.amqp, running._dead_letters)
         except BaseException:
             await running.stop()
             raise
@@ -88,10 +98,17 @@ class RunningGateway:
                 await http.start()
                 self._servers.append(http)
 
+    async def _consume(self, settings: AmqpSettings, dead_letters: Journal) -> None:
+        door = AmqpDoor(settings, amqp_url(settings), self.gateway, dead_letters)
+        await door.start()
+        self._servers.append(door)
+
     async def stop(self) -> None:
         """Closes the doors, then waits for what is under way."""
         await asyncio.gather(*(server.stop() for server in self._servers), return_exceptions=True)
         await self.gateway.journal.close()
+        if self._dead_letters is not None:
+            await self._dead_letters.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -119,6 +136,3 @@ async def run(ingestion: Ingestion, kafka: dict[str, Any], data: Path, ports: Po
         await stop.wait()
     await running.stop()
     log_event("stopped", left_on_disk=running.gateway.journal.overflow_events)
-
-
-__all__ = ["GatewaySettingsError", "RunningGateway", "run"]

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentinel.config.ingestion import Ingestion, IngestRateLimit, ServerTls
+from sentinel.config.ingestion import AmqpDoor, Ingestion, IngestRateLimit, ServerTls
 from services.gateway.limits import Limiter, Limits, LocalLimiter, NoLimit, TenantLimit
 from services.gateway.shared_limits import SharedLimiter
 from services.gateway.tenants import Tokens
@@ -82,6 +82,18 @@ def certificate_of(tls: ServerTls, door: str) -> tuple[str, str] | None:
         if not os.access(file, os.R_OK):
             raise GatewaySettingsError(f"ingestion.protocols.{door}.tls: cannot read {file}")
     return tls.cert, tls.key
+
+
+def amqp_url(settings: AmqpDoor) -> str:
+    """Address of the AMQP broker. Raises GatewaySettingsError."""
+    if settings.url is not None:
+        return from_environment(settings.url, "ingestion.protocols.amqp.url")
+    if settings.url_file is None:
+        raise GatewaySettingsError("ingestion.protocols.amqp: url or urlFile is needed when it is enabled")
+    try:
+        return Path(settings.url_file).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise GatewaySettingsError(f"ingestion.protocols.amqp: cannot read {settings.url_file}") from None
 
 
 def overflow_folder(ingestion: Ingestion, data: Path) -> Path | None:

@@ -51,7 +51,8 @@ class Supervisor:
         self._stop = threading.Event()
         self._runners: dict[str, Runner] = {}
         documented = {wish.service: wish.default for wish in WISHES}
-        moved = {name: documented[name] for name in ("kafka", "postgres", "opensearch", "flink") if ports[name] != documented[name]}
+        shown = ("kafka", "postgres", "opensearch", "flink", "gateway-http")
+        moved = {name: documented[name] for name in shown if ports[name] != documented[name]}
         self._state = State(supervisor=ProcessRef.of(os.getpid()), started=time.time(), ports=ports, moved=moved, services={})
         self._keeper = JobKeeper(layout, self._context)
 
