@@ -4,6 +4,8 @@ from typing import Final
 
 TRAINED: Final = frozenset({"isolation_forest", "autoencoder", "lstm", "dbscan", "kmeans"})
 """Strategies that score with a model of `sentinel models`."""
-RULES: Final = frozenset({"aggregation", "composite", "cep"})
+BEHAVIOURAL: Final = frozenset({"user_profile", "entity_relationship", "access_pattern"})
+"""Strategies that are fed with what each user did in a second."""
+RULES: Final = frozenset({"aggregation", "composite", "cep"}) | BEHAVIOURAL
 """Strategies with nested settings, judged on facts and panes of an application."""
 RUNNABLE: Final = frozenset({"zscore", "moving_average", "percentile", "threshold", "pattern", "silence", "peer"}) | TRAINED | RULES

@@ -8,13 +8,13 @@ from typing import Any, Final
 from sentinel.config.units import parse_duration
 from sentinel.metrics_vocabulary import canonical_metric
 
-_DURATIONS: Final = frozenset({"window", "within", "every", "repeat"})
+_DURATIONS: Final = frozenset({"window", "within", "every", "repeat", "warmup", "forget_after", "adapt_after", "dormant_after"})
 _NAMED: Final = frozenset({"events", "tags"})
 """Mappings whose keys are the user's own."""
 
 
 def rule_params(value: Any) -> Any:
-    """The settings of strategies `aggregation`, `composite` and `cep`, at every depth."""
+    """The settings of the strategies in `RULES`, at every depth."""
     if isinstance(value, list):
         return [rule_params(item) for item in value]
     if not isinstance(value, dict):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from sentinel.config.behaviour import AccessPatternParams, EntityRelationshipParams, UserProfileParams
 from sentinel.config.rules import AggregationParams, CepParams, CompositeParams, Condition
 from sentinel.config.types import ConfigModel, Duration, MetricName, Name, PositiveDuration, PositiveInt, Ratio, Regex
 
@@ -174,8 +175,8 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     "dbscan": _strategy(ModelParams, "ml"),
     "kmeans": _strategy(ModelParams, "ml"),
     "peer": _strategy(PeerParams, "behavioral"),
-    "user_profile": _strategy(OtherParams, "behavioral"),
-    "entity_relationship": _strategy(OtherParams, "behavioral"),
-    "access_pattern": _strategy(OtherParams, "behavioral"),
+    "user_profile": _strategy(UserProfileParams, "behavioral"),
+    "entity_relationship": _strategy(EntityRelationshipParams, "behavioral"),
+    "access_pattern": _strategy(AccessPatternParams, "behavioral"),
 }
 """Every strategy of the specification by name."""

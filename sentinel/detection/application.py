@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from sentinel.config.runnable import BEHAVIOURAL
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection
 from sentinel.detection.detectors import PaneDetector
@@ -18,7 +19,8 @@ from sentinel.panes import Pane, UserPane
 Found = tuple[DetectorConfig, str, Detection]
 """Detector, model (empty at application level), detection."""
 IDLE_MS = 24 * 3_600_000
-"""A key without a pane for this long of event time is forgotten."""
+"""A key without a pane for this long of event time is forgotten; what behavioural detectors know of people outlives weekends and holidays."""
+BEHAVIOUR_IDLE_MS = 30 * IDLE_MS
 Failed = Callable[[DetectorConfig, str, str, int, Exception], None]
 """Told of a detector that threw: detector, tenant, application, event time, exception."""
 
@@ -105,6 +107,11 @@ class ApplicationState:
         self.timed += [slot for slot in self.rules if slot.config.strategy == "cep"]
 
     @property
+    def idle_ms(self) -> int:
+        """How long it may be quiet before all of it is forgotten."""
+        return BEHAVIOUR_IDLE_MS if any(slot.config.strategy in BEHAVIOURAL for slot in self.rules) else IDLE_MS
+
+    @property
     def keys(self) -> int:
         return 1 + len(self.models)
 
@@ -153,7 +160,9 @@ class ApplicationState:
             self.models = {}
             self.application = self._slots("application", None)
             self.users = self._slots("user", None)
-            self.rules = self._rule_slots()
+            known = self.rules if start_ms - self.last_ms <= self.idle_ms else []
+            kept = {slot.config.id: slot for slot in known if slot.config.strategy in BEHAVIOURAL}
+            self.rules = [kept.get(slot.config.id, slot) for slot in self._rule_slots()]
             self._find_timed()
         self.last_ms = max(self.last_ms, start_ms)
 
@@ -192,7 +201,9 @@ class ApplicationState:
         for slot in self.rules:
             names = [config.id for config, _, _ in found[before:]] if slot.config.strategy == "composite" else []
             try:
-                said = slot.detector.on_second(start_ms, panes, facts.get(slot.config.id, []), names)
+                said = slot.detector.on_second(
+                    start_ms, panes, facts.get("" if slot.config.strategy in BEHAVIOURAL else slot.config.id, []), names
+                )
             except Exception as error:
                 slot.detector = self.plan.make_rule(slot.config)
                 self._failed(slot.config, self.tenant_id, self.application_id, start_ms, error)

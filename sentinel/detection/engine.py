@@ -19,7 +19,7 @@ import msgspec
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
 from sentinel.detection.anomalies import to_anomaly
-from sentinel.detection.application import IDLE_MS, ApplicationState, Found, Plan, fingerprint
+from sentinel.detection.application import ApplicationState, Found, Plan, fingerprint
 from sentinel.detection.detectors import RULES, STRATEGIES, new_detector, new_rule
 from sentinel.detection.facts import Fact
 from sentinel.detection.failures import Failures
@@ -215,7 +215,7 @@ class ShardEngine:
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now_ms
             for key, application in list(self._applications.items()):
-                if now_ms - application.last_ms > IDLE_MS and not (application.waiting or application.user_waiting or application.facts):
+                if now_ms - application.last_ms > application.idle_ms and not (application.waiting or application.user_waiting or application.facts):
                     self._evict(key, application)
 
     @property

@@ -17,9 +17,14 @@ ZERO_BUCKET = -100_000
 """The bucket of values that are not above zero."""
 
 
+UserRow = tuple[str, str, str, int, int, int]
+"""User, model, region ('' where unknown), events, tokens, cost in nano-USD."""
+
+
 class Fact(msgspec.Struct, array_like=True, omit_defaults=False):
     """One fact. `part` is the place of a condition in a composite; `key` what the rule keeps apart (user, session …), '' for all.
 
+    Users (rule ''): what each user did in the second, for all behavioural detectors of the application.
     Match: `mask` has bit i set for the i-th named event; `time_ms` to `last_ms`; `event` is the first event's id.
     Aggregate (mask 0): `total`, `low`, `high` of `count` values, `event` behind the highest, sparse `histogram` of the values.
     """
@@ -39,6 +44,7 @@ class Fact(msgspec.Struct, array_like=True, omit_defaults=False):
     low: float = 0.0
     high: float = 0.0
     histogram: list[tuple[int, int]] = []
+    users: list[UserRow] = []
 
     @property
     def end_ms(self) -> int:

@@ -15,9 +15,14 @@ from sentinel.detection.rules.engine import EventRules
 from sentinel.metrics_vocabulary import METRICS
 
 RULES_PAGE = Path(__file__).resolve().parents[2] / "docs" / "rules.md"
+EXAMPLES = [
+    example
+    for page in (RULES_PAGE, RULES_PAGE.with_name("behaviour.md"))
+    for example in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+]
 
 
-@pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```", RULES_PAGE.read_text(), re.MULTILINE | re.DOTALL))
+@pytest.mark.parametrize("text", EXAMPLES)
 def test_documented_rules_are_valid_and_can_be_built(text: str) -> None:
     loaded = parse_config(text, "rules.md")
     assert loaded.warnings == []
@@ -54,13 +59,17 @@ def test_documented_rules_are_valid_and_can_be_built(text: str) -> None:
         ("composite", "{sequence: [{metric: latency_ms, value: 2}], within: 3s}", "at least two parts of a sequence"),
         ("composite", "{all: [{detector: quiet-limt, within: 3s}]}", "did you mean quiet-limit"),
         ("composite", "{all: [{detector: silent, within: 3s}]}", "expected the id of a detector on events or panes"),
+        ("user_profile", "{metrics: [token]}", "did you mean tokens"),
+        ("access_pattern", "{watsh: [model]}", "did you mean watch"),
+        ("entity_relationship", "{window: 1s}", "greater than or equal to 60"),
         ("composite", "{not: " * 7 + "{metric: latency_ms, value: 2}" + "}" * 7, "at most 6 deep"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(strategy: str, config: str, said: str) -> None:
     others = "{id: quiet-limit, type: rule, strategy: threshold, config: {metric: latency_ms, value: 1}}, {id: silent, type: rule, strategy: silence}"
+    kind = "rule" if strategy in ("cep", "aggregation", "composite") else "behavioral"
     with pytest.raises(ConfigError, match=said):
-        parse_config(f"detectors: [{{id: a, type: rule, strategy: {strategy}, config: {config}}}, {others}]", "c.yaml")
+        parse_config(f"detectors: [{{id: a, type: {kind}, strategy: {strategy}, config: {config}}}, {others}]", "c.yaml")
 
 
 def test_the_vocabulary_of_metrics_is_documented() -> None:

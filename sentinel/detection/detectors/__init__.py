@@ -6,9 +6,11 @@ from typing import Any, Protocol
 
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection
+from sentinel.detection.detectors.access_pattern import AccessPatternDetector
 from sentinel.detection.detectors.aggregation import AggregationDetector
 from sentinel.detection.detectors.cep import CepDetector
 from sentinel.detection.detectors.composite import CompositeDetector
+from sentinel.detection.detectors.entity_relationship import EntityRelationshipDetector
 from sentinel.detection.detectors.keyed_rule import RuleDetector
 from sentinel.detection.detectors.moving_average import MovingAverageDetector
 from sentinel.detection.detectors.peer import PeerDetector
@@ -16,6 +18,7 @@ from sentinel.detection.detectors.percentile import PercentileDetector
 from sentinel.detection.detectors.silence import SilenceDetector
 from sentinel.detection.detectors.threshold import ThresholdDetector
 from sentinel.detection.detectors.trained import ModelDetector
+from sentinel.detection.detectors.user_profile import UserProfileDetector
 from sentinel.detection.detectors.zscore import ZScoreDetector
 from sentinel.detection.tuning import Tuning
 
@@ -68,6 +71,9 @@ RULES: dict[str, type[RuleDetector]] = {
     "aggregation": AggregationDetector,
     "composite": CompositeDetector,
     "cep": CepDetector,
+    "user_profile": UserProfileDetector,
+    "access_pattern": AccessPatternDetector,
+    "entity_relationship": EntityRelationshipDetector,
 }
 """The rules with memory by strategy: fed with all panes of an application and with the facts that the hop makes for them."""
 

@@ -8,11 +8,13 @@ from itertools import groupby
 import numpy as np
 
 from sentinel.anomaly import Anomaly
+from sentinel.config.runnable import BEHAVIOURAL
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
 from sentinel.detection.facts import FACT_WIDTH_MS, HISTOGRAM_GROWTH, ZERO_BUCKET, Fact
 from sentinel.detection.rules.batch import EventBatch
 from sentinel.detection.rules.conditions import EventTest
 from sentinel.detection.rules.specs import AggregateSpec, aggregate_spec, cep_spec, composite_spec
+from sentinel.detection.rules.user_rows import UserRows
 from sentinel.events.columns import BoolColumn, FloatColumn, IntColumn
 from sentinel.timestamps import from_rfc3339
 
@@ -29,7 +31,7 @@ class FactRules:
 
     def __init__(self, config: RuntimeConfig, failed: Callable[[DetectorConfig, Exception], None]) -> None:
         self._failed = failed
-        self._makers: list[tuple[DetectorConfig, _Matches | _Aggregates]] = []
+        self._makers: list[tuple[DetectorConfig, _Matches | _Aggregates | UserRows]] = []
         self._findings: dict[str, list[tuple[DetectorConfig, int]]] = {}
         event_level = {detector.id for detector in config.at_level("event")}
         for detector in config.detectors:
@@ -37,6 +39,9 @@ class FactRules:
                 self._add(detector, event_level)
             except Exception as error:
                 failed(detector, error)
+        behavioural = [detector for detector in config.detectors if detector.strategy in BEHAVIOURAL]
+        if behavioural:
+            self._makers.append((behavioural[0], UserRows([detector.scope for detector in behavioural])))
 
     def _add(self, detector: DetectorConfig, event_level: set[str]) -> None:
         if detector.strategy == "cep":

@@ -1,0 +1,52 @@
+"""What each user did in a second, of a batch: the food of the behavioural detectors, one fact an application and second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sentinel.config.runtime import Scope
+from sentinel.detection.facts import FACT_WIDTH_MS, Fact, UserRow
+from sentinel.detection.rules.batch import EventBatch
+
+REGION_TAG = "region"
+"""`metadata.tags.region` says where a user comes from."""
+MAX_TEXT = 128
+
+
+class UserRows:
+    """Events that name a user, added up by user, model and region. `scopes` are those of the detectors that want them: any is enough."""
+
+    def __init__(self, scopes: Sequence[Scope]) -> None:
+        self._scopes = list(scopes)
+
+    def facts(self, batch: EventBatch) -> list[Fact]:
+        """One fact for each application and second that a user touched."""
+        columns, users, regions = batch.columns, batch.keys("user"), batch.text(f"tags.{REGION_TAG}")
+        mask = np.logical_or.reduce([batch.in_scope(scope) for scope in self._scopes])
+        seconds = (columns.times_ms // FACT_WIDTH_MS * FACT_WIDTH_MS).tolist()
+        tokens = np.nan_to_num(columns.total_tokens, nan=0.0).tolist()
+        cost_nano = np.rint(np.nan_to_num(columns.cost, nan=0.0) * 1e9).tolist()
+        keys = columns.keys
+        found: dict[tuple[str, str, int], dict[tuple[str, str, str], list[int]]] = {}
+        for row in np.flatnonzero(mask).tolist():
+            user = users[row]
+            if not user:
+                continue
+            tenant, application, model = keys[row]
+            sums = found.setdefault((tenant, application, seconds[row]), {}).setdefault((user, model, regions[row]), [0, 0, 0])
+            sums[0] += 1
+            sums[1] += int(tokens[row])
+            sums[2] += int(cost_nano[row])
+        return [
+            Fact(tenant, application, second, "", time_ms=second, last_ms=second, count=len(rows), users=_rows(rows))
+            for (tenant, application, second), rows in found.items()
+        ]
+
+
+def _rows(rows: dict[tuple[str, str, str], list[int]]) -> list[UserRow]:
+    return [
+        (user[:MAX_TEXT], model[:MAX_TEXT], region[:MAX_TEXT], events, tokens, cost)
+        for (user, model, region), (events, tokens, cost) in rows.items()
+    ]
