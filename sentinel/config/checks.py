@@ -10,6 +10,7 @@ from sentinel.config.canonical import Path
 from sentinel.config.detection import Detector
 from sentinel.config.errors import Finding, nearest, shown
 from sentinel.config.model import SentinelConfig
+from sentinel.config.privacy import Privacy, TenantPrivacy
 from sentinel.config.rules import CompositeParams
 from sentinel.config.runnable import RUNNABLE
 
@@ -36,6 +37,7 @@ _UNUSED_KEYS = {"detection": ("workers", "batchSize", "processingTimeout"), "ale
 def broken_references(config: SentinelConfig) -> Iterator[Finding]:
     """Receivers, time intervals, escalation policies and detectors that are named somewhere and defined nowhere."""
     yield from alerting_references(config.alerting)
+    yield from _unhashable(config)
     ids = [detector.id for detector in config.detection.detectors.items]
     yield from _parts_of_composites(config)
     for tenant, settings in config.tenants.items():
@@ -61,6 +63,18 @@ def _parts_of_composites(config: SentinelConfig) -> Iterator[Finding]:
                         yield Finding(
                             where, shown(node.detector), "expected the id of a detector on events or panes", nearest(node.detector, usable)
                         )
+
+
+def _unhashable(config: SentinelConfig) -> Iterator[Finding]:
+    """Hashes of personal data without a key."""
+    privacy = config.ingestion.privacy
+    if privacy.hash_key is not None or privacy.hash_key_file is not None:
+        return
+    sections: list[tuple[Path, Privacy | TenantPrivacy]] = [(("ingestion", "privacy"), privacy)]
+    sections += [(("tenants", tenant, "privacy"), settings.privacy) for tenant, settings in config.tenants.items() if settings.privacy]
+    for where, section in sections:
+        if "hash" in (section.action, *section.kinds.values()):
+            yield Finding(where, "hash", "expected ingestion.privacy.hashKey or hashKeyFile, without which nothing can be hashed")
 
 
 def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Path, str]]:

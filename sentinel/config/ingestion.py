@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sentinel.config.privacy import Privacy
 from sentinel.config.types import ConfigModel, Name, Port, PositiveDuration, PositiveInt, Secret, Size
 
 
@@ -197,6 +198,7 @@ class Ingestion(ConfigModel):
     authentication: DoorAuthentication = DoorAuthentication()
     buffer: Buffer = Buffer()
     rate_limiting: IngestRateLimit = Field(default=IngestRateLimit())
+    privacy: Privacy = Privacy()
     local: LocalDoor | None = None
     batching: Batching | None = None
 

@@ -24,6 +24,7 @@ from sentinel.config.platform import (
     ScalingPolicy,
     SidecarApplication,
 )
+from sentinel.config.privacy import TenantPrivacy
 from sentinel.config.storage import ConfigServiceSettings, RetentionPolicies, Storage
 from sentinel.config.types import ConfigModel, Name
 
@@ -50,6 +51,7 @@ class TenantSettings(ConfigModel):
 
     name: str | None = None
     detectors: TenantDetectors = TenantDetectors()
+    privacy: TenantPrivacy | None = None
 
 
 class SentinelConfig(ConfigModel):

@@ -28,6 +28,7 @@ from sentinel.config.runtime_alerting import (
     TimeInterval,
     TimeRange,
 )
+from sentinel.privacy.policy import PrivacySettings
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -146,6 +147,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True):
     flap: FlapDamping = FlapDamping()
     resolve_timeout_s: float = 300.0
     external_url: str = ""
+    privacy: PrivacySettings = PrivacySettings()
 
     @classmethod
     def from_snapshot(cls, version: int, snapshot: dict[str, Any]) -> "RuntimeConfig":

@@ -15,6 +15,7 @@ from sentinel.config.runtime_rules import rule_params
 from sentinel.config.units import parse_duration
 from sentinel.metrics_vocabulary import METRICS, canonical_metric
 from sentinel.models.place import root_of
+from sentinel.privacy.policy import settings_from
 
 _DURATIONS: Final = frozenset({"window", "evaluation", "warmup", "repeat", "adapt_after"})
 
@@ -38,6 +39,7 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
         **alerting_parts(alerting),
         resolve_timeout_s=parse_duration(alerting["resolveTimeout"]),
         external_url=alerting["externalUrl"],
+        privacy=settings_from(snapshot),
     )
 
 

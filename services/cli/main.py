@@ -27,6 +27,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("alerts", "services.cli.alerts_cmd", "Try routes and timelines, and move in from Alertmanager."),
     ("sql", "services.cli.sql_cmd", "Run a SQL query and print a table."),
     ("dlq", "services.cli.dlq_cmd", "List, show and replay dead letters."),
+    ("redact", "services.cli.redact_cmd", "Redact personal data and secrets in texts, as the product does."),
     ("generate", "services.cli.traffic_cmd", "Write seeded telemetry traffic to Kafka or a file."),
     ("replay", "services.cli.traffic_cmd", "Replay a recorded trace into Kafka."),
     ("inject-plan", "services.cli.traffic_cmd", "Show or check an injection plan."),
