@@ -9,13 +9,14 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 import psutil
 
-from bench import engine_row, gateway, latency, report, udf_cost
+from bench import engine_row, gateway, latency, redaction, report, udf_cost
 from bench.figures import compare_outliers
 from bench.flink_row import run_job
 from bench.row import Row, outlier_fields
@@ -34,17 +35,28 @@ RESULTS = project_root() / "bench" / "results"
 
 
 class Bench:
-    """One run: the stack, the sizes, and a method a row."""
+    """One run: the sizes, and a method a row. The stack starts when the first row needs it; rows of plain Python do not."""
 
-    def __init__(self, stack: BenchStack, events: int, quick: bool) -> None:
-        self.stack, self.events, self.quick = stack, events, quick
+    def __init__(self, home: Path, events: int, quick: bool) -> None:
+        self.home, self.events, self.quick = home, events, quick
         self.command = f"python -m bench --events {events}" + (" --quick" if quick else "")
+
+    @cached_property
+    def stack(self) -> BenchStack:
+        """The running stack."""
+        return bring_up(self.home)
+
+    def close(self) -> None:
+        """Stop the stack, if a row started it."""
+        if "stack" in self.__dict__:
+            sentinel(self.home, "down")
 
     def rows(self) -> dict[str, Callable[[], Row]]:
         """Name → what measures it, in the order of a full run."""
         scale: dict[str, Callable[[], Row]] = {f"scale-keys-{keys}": lambda keys=keys: self.scale_keys(keys) for keys in SCALE_KEYS}  # type: ignore[misc]
         return {
             "udf": lambda: udf_cost.run(self._row("udf", "plain Python cost of the hop's steps, one core, no Flink")),
+            "redaction": lambda: redaction.run(self._row("redaction", "personal data in a text of 1,000 characters, one core, no Flink")),
             "bare-decode": self.bare_decode,
             "standalone": self.standalone,
             "zscore-hop": lambda: self.zscore("hop", "decode and validate in the product's Python hop, panes, keyed z-score"),
@@ -153,8 +165,7 @@ def main() -> None:
     begun = datetime.datetime.now(datetime.UTC)
     found = machine()
     names = [name for name in options.only.split(",") if name]
-    home = options.home.resolve()
-    bench = Bench(bring_up(home), options.events or (QUICK_EVENTS if options.quick else EVENTS), options.quick)
+    bench = Bench(options.home.resolve(), options.events or (QUICK_EVENTS if options.quick else EVENTS), options.quick)
     rows = bench.rows()
     if unknown := set(names) - rows.keys():
         parser.error(f"no row is named {', '.join(sorted(unknown))}; rows: {', '.join(rows)}")
@@ -172,7 +183,7 @@ def main() -> None:
                 target.write_text(json.dumps(document, indent=1) + "\n")
     finally:
         if not options.keep_up:
-            sentinel(home, "down")
+            bench.close()
     print(report.render(document))
     print(f"\n{target}")
 

@@ -61,6 +61,7 @@ class Scanner:
         if hints is None:
             return []
         found: list[Finding] = []
+        taken = bytearray(len(data))
         for number in sorted(self._candidates(hints, data)):
             kind, pattern, check = self._rules[number]
             position = 0
@@ -69,8 +70,9 @@ class Scanner:
                 span = (start, end) if check is None else check(data, start, end)
                 # The next candidate may begin with what stood behind this one.
                 position = max(end if span is None else span[1], position + 1)
-                if span is not None and not any(span[0] < other.end and other.start < span[1] for other in found):
+                if span is not None and taken.find(1, *span) < 0:
                     found.append(Finding(kind, *span))
+                    taken[span[0] : span[1]] = b"\x01" * (span[1] - span[0])
         found.sort(key=lambda finding: finding.start)
         return found
 

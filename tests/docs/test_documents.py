@@ -19,7 +19,7 @@ from tests.support.postgres import running_postgres
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-SECTIONS = ("alerting", "detection", "detectors", "integrations", "retry")
+SECTIONS = ("alerting", "detection", "detectors", "ingestion", "integrations", "retry")
 """A YAML block that begins with one of these is a part of a configuration."""
 
 
