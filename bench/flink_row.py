@@ -21,7 +21,7 @@ from bench.topic import Filled, committed
 from services.stack.errors import StackError
 from services.stack.flink_rest import ENDED
 
-POLL_S = 0.25
+POLL_S = 1.0
 STALLED_S = 240.0
 SHORT_RUN = 1_000_000
 _BUSY = "busyTimeMsPerSecond,backPressuredTimeMsPerSecond,idleTimeMsPerSecond"

@@ -14,7 +14,7 @@ from services.stack.state import running_state
 ENGINE = ("taskmanager", "jobmanager")
 WORKERS = "python-workers"
 """The TaskManager's children, counted apart from its JVM."""
-PSS_EVERY_S = 1.5
+PSS_EVERY_S = 5.0
 
 
 def service_roots(layout: Layout) -> dict[str, int]:
@@ -56,7 +56,7 @@ def stack_pss_bytes(layout: Layout) -> int:
 
 
 class Sampler:
-    """Samples of named process trees: CPU at each call, memory every one and a half seconds."""
+    """Samples of named process trees: CPU at each call, memory every five seconds."""
 
     def __init__(self, roots: dict[str, int]) -> None:
         self._roots = roots

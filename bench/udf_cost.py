@@ -15,7 +15,8 @@ from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import columns_of
 from sentinel.events.decode import decode_batch
-from sentinel.events.folding import fold_panes, fold_user_panes
+from sentinel.events.folding import Folder
+from sentinel.pane_blocks import to_text
 from services.traffic.bulk import bulk_events
 
 BATCH = 10_000
@@ -33,24 +34,25 @@ def batches(keys: int = 1_000) -> list[tuple[list[bytes], list[int]]]:
 def costs(prepared: list[tuple[list[bytes], list[int]]]) -> dict[str, float]:
     """Microseconds of CPU an event by step; the best of some rounds."""
     rules = EventRules(RuntimeConfig.from_snapshot(1, default_config().config.to_snapshot()))
+    folder = Folder()
     best: dict[str, float] = {}
     for _ in range(ROUNDS):
         spent: dict[str, float] = {}
         for values, times in prepared:
-            _batch(spent, rules, values, times)
+            _batch(spent, rules, folder, values, times)
         for name, seconds in spent.items():
             micros = seconds * 1e6 / (BATCH * len(prepared))
             best[name] = round(min(best.get(name, micros), micros), 3)
     return best | {"all": round(sum(best.values()), 3)}
 
 
-def _batch(spent: dict[str, float], rules: EventRules, values: list[bytes], times: list[int]) -> None:
+def _batch(spent: dict[str, float], rules: EventRules, folder: Folder, values: list[bytes], times: list[int]) -> None:
     decoded = _timed(spent, "decode and validate", lambda: decode_batch(values, times))
     columns = _timed(spent, "columns", lambda: columns_of(decoded.events, np.array(times)[decoded.rows]))
-    ids: list[uuid.UUID | str | None] = [event.event_id for event in decoded.events]
+    ids = [event.event_id or uuid.UUID(int=0) for event in decoded.events]
     _timed(spent, "rules", lambda: rules.evaluate(decoded.events, columns, ids, times[0]))
-    _timed(spent, "fold into panes", lambda: fold_panes(columns, ids))
-    _timed(spent, "fold into user panes", lambda: fold_user_panes(columns))
+    blocks = _timed(spent, "fold into panes and users", lambda: folder.fold(columns, ids))
+    _timed(spent, "blocks as text", lambda: [to_text(block) for _, block in blocks])
 
 
 def _timed(spent: dict[str, float], name: str, step: Callable[[], Any]) -> Any:

@@ -24,9 +24,9 @@ def main() -> None:
     config = configuration(t_env, settings, JOB)
 
     rows = inspected(t_env, settings, snapshot)
-    panes.panes(t_env, rows)
+    panes.blocks(t_env, rows)
+    panes.shards(t_env, config, snapshot, detect=True, roll_up=False)
     detection.event_findings(t_env)
-    detection.pane_findings(t_env, panes.pane_batches(t_env, rows), config, snapshot)
     anomalies, _ = detection.correlated(t_env, config, snapshot)
     outputs.anomalies(t_env, settings, anomalies, statements, hop=True)
     outputs.shadow_findings(t_env, settings, statements)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.stages import panes, rollups, sources
+from jobs.stages.configuration import configuration
 from jobs.stages.environment import create_environment
 from jobs.stages.inspection import inspected
 from sentinel.settings import JobSettings
@@ -13,11 +14,13 @@ JOB = "rollup"
 
 def main() -> None:
     settings = JobSettings()
+    snapshot = read_snapshot(settings.kafka_bootstrap)
     environment, t_env = create_environment(JOB)
     statements = t_env.create_statement_set()
 
     sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
-    panes.panes(t_env, inspected(t_env, settings, read_snapshot(settings.kafka_bootstrap)))
+    panes.blocks(t_env, inspected(t_env, settings, snapshot))
+    panes.shards(t_env, configuration(t_env, settings, JOB), snapshot, detect=False, roll_up=True)
     rollups.rollups(t_env, settings, statements)
     rollups.counters(t_env, settings, statements, refusals=False)
 

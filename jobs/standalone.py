@@ -32,12 +32,12 @@ def main() -> None:
     rows = inspected(t_env, settings, snapshot)
     outputs.refusals(t_env, settings, statements)
 
-    panes.panes(t_env, rows)
+    panes.blocks(t_env, rows)
+    panes.shards(t_env, config, snapshot, detect=True, roll_up=True)
     rollups.rollups(t_env, settings, statements)
     rollups.counters(t_env, settings, statements)
 
     detection.event_findings(t_env)
-    detection.pane_findings(t_env, panes.pane_batches(t_env, rows), config, snapshot)
     anomalies, routed = detection.correlated(t_env, config, snapshot)
     outputs.anomalies(t_env, settings, anomalies, statements, hop=False)
     outputs.shadow_findings(t_env, settings, statements)

@@ -15,16 +15,12 @@ _NEWEST = "newest"
 _log = logging.getLogger(__name__)
 
 
-class ConfiguredFunction(KeyedBroadcastProcessFunction):  # type: ignore[misc]
+class BroadcastConfiguration(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     """A keyed function whose configuration arrives by broadcast; it starts with the snapshot of its submission."""
 
-    def __init__(self, snapshot: bytes, state_name: str) -> None:
+    def __init__(self, snapshot: bytes) -> None:
         self._snapshot = snapshot
-        self._state_name = state_name
         self._config: RuntimeConfig | None = None
-
-    def open(self, runtime_context: RuntimeContext) -> None:
-        self._state: ValueState = runtime_context.get_state(ValueStateDescriptor(self._state_name, Types.PRIMITIVE_ARRAY(Types.BYTE())))
 
     def process_broadcast_element(self, value: object, ctx: KeyedBroadcastProcessFunction.Context) -> None:
         """Take a published configuration; a broken or older one leaves the current in force."""
@@ -51,6 +47,17 @@ class ConfiguredFunction(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             return submitted
         restored = RuntimeConfig.from_record(stored)
         return restored if restored.version >= submitted.version else submitted
+
+
+class ConfiguredFunction(BroadcastConfiguration):
+    """And with one state of bytes a key."""
+
+    def __init__(self, snapshot: bytes, state_name: str) -> None:
+        super().__init__(snapshot)
+        self._state_name = state_name
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        self._state: ValueState = runtime_context.get_state(ValueStateDescriptor(self._state_name, Types.PRIMITIVE_ARRAY(Types.BYTE())))
 
     def load(self) -> bytes | None:
         """The bytes kept for the current key."""

@@ -16,13 +16,16 @@ from sentinel.config.runtime import RuntimeConfig
 from sentinel.correlation import Correlator
 from sentinel.sink_rows import ANOMALY_COLUMNS, anomaly_row
 
+INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING()])
+"""(tenant|application, anomaly JSON)"""
+
 OUTPUT_TYPE = row_type(ANOMALY_COLUMNS)
 ROUTED = OutputTag("routed", Types.ROW([Types.STRING(), Types.STRING()]))
 """(alert key, anomaly JSON) for every alert definition that the anomaly matches."""
 
 
 class Correlation(ConfiguredFunction):
-    """In: rows (tenant|application, anomaly JSON). Out: rows of `ANOMALY_COLUMNS`; beside them `ROUTED`."""
+    """In: rows of `INPUT_TYPE`. Out: rows of `ANOMALY_COLUMNS`; beside them `ROUTED`."""
 
     def __init__(self, snapshot: bytes) -> None:
         super().__init__(snapshot, "correlation")

@@ -6,19 +6,14 @@ from pyflink.common import Types
 from pyflink.datastream import BroadcastStream, DataStream
 from pyflink.table import StreamTableEnvironment
 
-from jobs.stages.environment import rows_for_python
+from jobs.stages.environment import keyed_rows
 from operators import alerting, routing
 
 
 def routed(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> DataStream:
     """Rows (alert key, JSON) of table `anomaly_records`: one for each alert definition that an anomaly matches."""
-    anomalies = rows_for_python(
-        t_env,
-        t_env.sql_query(
-            "SELECT JSON_VALUE(record, '$.tenant_id') || '|' || JSON_VALUE(record, '$.application_id'), record FROM anomaly_records"
-        ),
-    )
-    keyed = anomalies.key_by(lambda row: row[0], key_type=Types.STRING())
+    anomalies = "SELECT JSON_VALUE(record, '$.tenant_id') || '|' || JSON_VALUE(record, '$.application_id') AS application, record FROM anomaly_records"
+    keyed = keyed_rows(t_env, anomalies, routing.INPUT_TYPE)
     return keyed.connect(configuration).process(routing.Routing(snapshot), output_type=routing.OUTPUT_TYPE).name("routing").uid("routing")
 
 

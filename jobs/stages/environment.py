@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pyflink.common import Configuration
-from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.common import Configuration, Types
+from pyflink.common.typeinfo import RowTypeInfo
+from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import Schema, StreamTableEnvironment, Table
 from pyflink.util.java_utils import get_java_class
@@ -60,3 +61,18 @@ def view_of(
     schema = Schema.new_builder().column_by_expression(time_column, time_expression or "SOURCE_WATERMARK()")
     schema = schema.watermark(time_column, "SOURCE_WATERMARK()")
     t_env.create_temporary_view(name, t_env.from_data_stream(stream, schema.build()))
+
+
+def keyed_rows(t_env: StreamTableEnvironment, query: str, row_type: RowTypeInfo) -> KeyedStream:
+    """The rows of a query for a keyed Python operator, keyed by the first column; `row_type` are the types of its columns.
+
+    `DataStream.key_by` sends every row to Python and back only to learn its key. Here SQL puts the key in front, as PyFlink's keyed operators expect
+    it: ROW<key, the row>.
+    """
+    columns = [f"`{name}`" for name in t_env.sql_query(query).get_schema().get_field_names()]
+    stream = t_env.to_data_stream(t_env.sql_query(f"SELECT {columns[0]} AS `key`, ROW({', '.join(columns)}) AS `row` FROM ({query})"))
+    key_type = row_type.get_field_types()[0]
+    # The same rows as before, under the type that PyFlink's operators know.
+    stream._j_data_stream.getTransformation().setOutputType(Types.ROW([key_type, row_type]).get_java_type_info())
+    keyed = stream._j_data_stream.keyBy(get_gateway().jvm.KeyByKeySelector(), Types.ROW([key_type]).get_java_type_info())
+    return KeyedStream(keyed, row_type, stream)

@@ -1,4 +1,4 @@
-"""Raw telemetry through the one Python hop: partial panes, findings of per-event rules, refusals."""
+"""Raw telemetry through the one Python hop: partial pane blocks, findings of per-event rules, refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def inspected(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: by
     table = t_env.sql_query(f"""
         SELECT {columns}, record_time
         FROM (SELECT inspect_events(`value`, `topic`, `partition`, `offset`, CAST(record_time AS TIMESTAMP_LTZ(3))) AS r, record_time FROM telemetry)
-        WHERE r.pane_keys IS NOT NULL OR r.user_key IS NOT NULL OR r.anomalies IS NOT NULL OR r.dlq IS NOT NULL OR r.facts IS NOT NULL
+        WHERE r.block IS NOT NULL OR r.anomalies IS NOT NULL OR r.dlq IS NOT NULL
     """)
     stream = border(t_env, table)
     view_of(t_env, "inspected", stream)

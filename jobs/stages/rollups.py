@@ -5,37 +5,23 @@ from __future__ import annotations
 from pyflink.table import StatementSet, StreamTableEnvironment
 
 from jobs.stages import kafka_sinks, postgres_sinks
-from jobs.stages.environment import border, view_of
-from jobs.stages.panes import KEYS, SUMS
+from operators.shard_panes import KEYS
+from operators.sink_types import sql_columns
+from sentinel.minute_rollups import STORED_COLUMNS
 from sentinel.settings import JobSettings
+from sentinel.sink_rows import Columns
 
-MAXIMA = {"latency_max_us": "latency_exemplar", "token_max": "token_exemplar", "cost_max_nano": "cost_exemplar"}
-_STORED = [name for name in SUMS if "_log_" not in name]
-_MINUTE = "DATE_FORMAT({column}, 'yyyy-MM-dd HH:mm:00+00')"
+ROW_COLUMNS: Columns = {**dict.fromkeys((*KEYS, "window_start", "part"), str), **dict.fromkeys(STORED_COLUMNS, int)}
 
 
 def rollups(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet) -> None:
-    """Add the inserts that read the views `panes` and `late_panes`."""
-    texts = ", ".join(f"`{name}` STRING" for name in (*KEYS, "window_start", "part"))
-    numbers = ", ".join(f"`{name}` BIGINT" for name in (*_STORED, *MAXIMA))
-    postgres_sinks.upserts(t_env, settings, "rollup_rows", f"{texts}, {numbers}", (*KEYS, "window_start", "part"), "rollups_1m")
-    keys = ", ".join(KEYS)
-    values = ", ".join(
-        [f"SUM({name}) AS {name}" for name in _STORED] + [f"{_number(f'MAX({text})')} AS {name}" for name, text in MAXIMA.items()]
-    )
-    minutes = t_env.sql_query(f"""
-        SELECT {keys}, {_MINUTE.format(column="window_start")} AS `minute`, {values}
-        FROM TABLE(TUMBLE(TABLE panes, DESCRIPTOR(pane_time), INTERVAL '1' MINUTE)) GROUP BY {keys}, window_start, window_end
-    """)
-    view_of(t_env, "minutes", border(t_env, minutes))
-    stored = ", ".join((*_STORED, *MAXIMA))
+    """Add the inserts that read the views `minutes` and `late_minutes`."""
+    postgres_sinks.upserts(t_env, settings, "rollup_rows", sql_columns(ROW_COLUMNS), (*KEYS, "window_start", "part"), "rollups_1m")
+    keys, stored = ", ".join(KEYS), ", ".join(STORED_COLUMNS)
     statements.add_insert_sql(f"INSERT INTO rollup_rows SELECT {keys}, `minute`, 'on_time', {stored} FROM minutes")
-    # No window here: its rows are late by definition. The totals live in keyed state and are upserted whole, so a replay cannot add them twice.
-    statements.add_insert_sql(f"""
-        INSERT INTO rollup_rows SELECT {keys}, late_minute, 'late', {stored}
-        FROM (SELECT {keys}, late_minute, {values}
-              FROM (SELECT *, {_MINUTE.format(column="pane_time")} AS late_minute FROM late_panes) GROUP BY {keys}, late_minute)
-    """)
+    # The totals of late events live in keyed state and are upserted whole, so a replay cannot add them twice.
+    totals = ", ".join(f"{'MAX' if '_max' in name else 'SUM'}({name})" for name in STORED_COLUMNS)
+    statements.add_insert_sql(f"INSERT INTO rollup_rows SELECT {keys}, `minute`, 'late', {totals} FROM late_minutes GROUP BY {keys}, `minute`")
     _metrics(t_env, settings, statements)
 
 
@@ -45,12 +31,8 @@ def counters(
     """Add the inserts that count events by tenant, minute and kind; the kinds are disjoint."""
     columns = "`tenant_id` STRING, `minute` STRING, `kind` STRING, `events` BIGINT"
     postgres_sinks.upserts(t_env, settings, "counter_rows", columns, ("tenant_id", "minute", "kind"), "ingest_counters")
-    if panes:
-        statements.add_insert_sql("INSERT INTO counter_rows SELECT tenant_id, `minute`, 'valid', SUM(events) FROM minutes GROUP BY tenant_id, `minute`")
-        statements.add_insert_sql(f"""
-            INSERT INTO counter_rows SELECT tenant_id, late_minute, 'late', SUM(events)
-            FROM (SELECT tenant_id, {_MINUTE.format(column="pane_time")} AS late_minute, events FROM late_panes) GROUP BY tenant_id, late_minute
-        """)
+    for kind, view in (("valid", "minutes"), ("late", "late_minutes")) if panes else ():
+        statements.add_insert_sql(f"INSERT INTO counter_rows SELECT tenant_id, `minute`, '{kind}', SUM(events) FROM {view} GROUP BY tenant_id, `minute`")
     if refusals:
         statements.add_insert_sql("""
             INSERT INTO counter_rows SELECT tenant_id, refused_minute, 'dlq', COUNT(*)
@@ -80,6 +62,3 @@ def _metrics(t_env: StreamTableEnvironment, settings: JobSettings, statements: S
         FROM minutes CROSS JOIN UNNEST(ARRAY[{rows}]) AS metric(name, aggregation, unit, number) WHERE number IS NOT NULL
     """)
 
-
-def _number(exemplar: str) -> str:
-    return f"CAST(COALESCE(NULLIF(SUBSTRING({exemplar}, 1, 16), ''), '0') AS BIGINT)"

@@ -1,165 +1,185 @@
 """Fold a batch of events into partial panes: one row for each key and second that the batch touches.
 
-Folding here means that the engine moves a few hundred rows on instead of ten thousand; the rows of different batches and workers merge exactly,
-because every quantity is an integer sum or a maximum. Exemplars travel as text whose order is the order of the number in front
-(`0000000001234567` + event id), so that SQL's MAX finds the number and its event together.
+Folding here means that the engine moves a few records a shard and second on instead of every event; what different batches and workers folded merges
+exactly (`sentinel.pane_blocks`), because every quantity is an integer sum or a maximum.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
+import xxhash
 
 from sentinel.events.columns import Columns, FloatColumn, IntColumn
-from sentinel.panes import (
-    BITS_PER_BUCKET,
-    BUCKETS_PER_WORD,
-    HISTOGRAM_BUCKETS,
-    HISTOGRAM_FIRST_MS,
-    HISTOGRAM_GROWTH,
-    LOG_SCALE,
-    PANE_WIDTH_MS,
-    USER_PANE_WIDTH_MS,
-)
+from sentinel.pane_blocks import EXEMPLARS, ID_BYTES, PANE_SUMS, PaneBlock, UserCounts
+from sentinel.panes import HISTOGRAM_BUCKETS, HISTOGRAM_FIRST_MS, HISTOGRAM_GROWTH, LOG_SCALE, PANE_WIDTH_MS, shard_of
 
-EXEMPLAR_DIGITS = 16
+_KNOWN_LIMIT = 200_000
+_QUANTITY_TOTALS = (PANE_SUMS.index("latency_sum_us"), PANE_SUMS.index("token_sum"), PANE_SUMS.index("cost_sum_nano"))
+"""The sums whose largest single value is kept, in the order of `EXEMPLARS`."""
 
-PANE_SUMS = (
-    "events",
-    "prompts",
-    "calls",
-    "errors",
-    "latency_count",
-    "latency_sum_us",
-    "latency_log_sum",
-    "latency_log_sumsq",
-    "token_count",
-    "token_sum",
-    "token_log_sum",
-    "token_log_sumsq",
-    "cost_count",
-    "cost_sum_nano",
-    "cost_log_sum",
-    "cost_log_sumsq",
-)
-"""The pane's additive quantities, in the order of the columns of `PartialPanes.sums`; the packed histogram words follow them."""
+Key = tuple[str, str, str]
 
 
-EXEMPLARS = ("latency_exemplar", "token_exemplar", "cost_exemplar", "any_event")
-"""The pane's texts, which merge by MAX."""
+class _Codes(dict[Key, int]):
+    """Key → a small number that it keeps, so that keys group as integers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys_by_code: list[Key] = []
+        self.shards = np.empty(1024, np.int64)
+
+    def __missing__(self, key: Key) -> int:
+        code = self[key] = len(self.keys_by_code)
+        self.keys_by_code.append(key)
+        if code == len(self.shards):
+            self.shards = np.concatenate((self.shards, np.empty_like(self.shards)))
+        self.shards[code] = shard_of(key[0], key[1])
+        return code
 
 
-class PartialPanes(NamedTuple):
-    """Partial panes of one batch, one row each."""
+class _UserHashes(dict[str, int]):
+    """User → 64-bit hash, the same in every process."""
 
-    keys: list[tuple[str, str, str]]
-    starts_ms: IntColumn
-    sums: IntColumn
-    """(rows, len(PANE_SUMS) + 18 histogram words)"""
-    exemplars: list[tuple[str, str, str, str]]
-    """For each row: the event behind the highest latency, token count and cost ('' for none), and any event."""
+    def __missing__(self, user: str) -> int:
+        number = self[user] = xxhash.xxh64_intdigest(user.encode("utf-8", "surrogatepass")) - 2**63
+        return number
 
 
-class PartialUserPanes(NamedTuple):
-    """Events of one tenant, application and user in one ten-second pane."""
+class Folder:
+    """Folds batches; it remembers nothing but the numbers that it gave to keys and users."""
 
-    keys: list[tuple[str, str, str]]
-    starts_ms: IntColumn
-    events: IntColumn
+    def __init__(self) -> None:
+        self._codes = _Codes()
+        self._hashes = _UserHashes()
+
+    def fold(self, columns: Columns, event_ids: Sequence[uuid.UUID]) -> list[tuple[int, PaneBlock]]:
+        """(shard, partial panes of one second) of the batch, one entry for each shard and second that it touches."""
+        if len(self._codes) > _KNOWN_LIMIT:
+            self._codes = _Codes()
+        codes = np.array([self._codes[key] for key in columns.keys], np.int64)
+        seconds = columns.times_ms // PANE_WIDTH_MS
+        first_second = int(seconds.min())
+        seconds -= first_second
+        shards = self._codes.shards[codes]
+        # Sorted by shard, second and key, so that each block is one run of rows.
+        span = int(seconds.max()) + 1
+        combined = (shards * span + seconds) * len(self._codes) + codes
+        order = np.argsort(combined, kind="stable")
+        ordered = combined[order]
+        bounds = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+        sums, histograms, maxima, ids = _fold_rows(columns, order, bounds, event_ids)
+        blocks = ordered[bounds] // len(self._codes)
+        starts = np.flatnonzero(np.concatenate(([True], blocks[1:] != blocks[:-1])))
+        keys = self._codes.keys_by_code
+        row_keys = [keys[code] for code in codes[order[bounds]].tolist()]
+        users = self._users(columns, seconds)
+        found: list[tuple[int, PaneBlock]] = []
+        for begin, end in pairwise([*starts.tolist(), len(bounds)]):
+            shard, second = divmod(int(blocks[begin]), span)
+            block = PaneBlock(
+                start_ms=(first_second + second) * PANE_WIDTH_MS,
+                keys=row_keys[begin:end],
+                sums=sums[begin:end],
+                histograms=histograms[begin:end],
+                maxima=maxima[begin:end],
+                ids=ids[begin:end],
+                users=users.get((shard, second), []),
+            )
+            found.append((shard, block))
+        return found
+
+    def _users(self, columns: Columns, seconds: IntColumn) -> dict[tuple[int, int], list[UserCounts]]:
+        """Events by user of each application and second, by shard and second, of the events that name a user."""
+        named = [row for row, user in enumerate(columns.users) if user]
+        if not named:
+            return {}
+        if len(self._hashes) > _KNOWN_LIMIT:
+            self._hashes = _UserHashes()
+        users = [columns.users[row] for row in named]
+        applications: dict[tuple[str, str], int] = {}
+        number = applications.setdefault
+        codes = np.array([number((key[0], key[1]), len(applications)) for key in (columns.keys[row] for row in named)], np.int64)
+        groups = seconds[named] * len(applications) + codes
+        hashes = np.array([self._hashes[user] for user in users], np.int64)
+        order = np.lexsort((hashes, groups))
+        groups, hashes = groups[order], hashes[order]
+        bounds = np.flatnonzero(np.concatenate(([True], (hashes[1:] != hashes[:-1]) | (groups[1:] != groups[:-1]))))
+        counts = np.diff(np.append(bounds, len(order))).astype(np.uint32)
+        groups, hashes = groups[bounds], hashes[bounds]
+        names = [users[row] for row in order[bounds].tolist()]
+        starts = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1]))).tolist()
+        known = list(applications)
+        found: dict[tuple[int, int], list[UserCounts]] = {}
+        for begin, end in pairwise([*starts, len(bounds)]):
+            second, application = divmod(int(groups[begin]), len(known))
+            tenant_id, application_id = known[application]
+            part = UserCounts(
+                tenant_id, application_id, hashes[begin:end].tobytes(), counts[begin:end].tobytes(), "\n".join(names[begin:end])
+            )
+            found.setdefault((shard_of(tenant_id, application_id), second), []).append(part)
+        return found
 
 
-def fold_panes(columns: Columns, event_ids: Sequence[object]) -> PartialPanes:
-    """Partial one-second panes of the batch; `event_ids` are only turned into text for the exemplars."""
-    starts = columns.times_ms - columns.times_ms % PANE_WIDTH_MS
-    groups, first_rows = _group(columns.keys, starts)
-    order = np.argsort(groups, kind="stable")
-    bounds = np.searchsorted(groups[order], np.arange(len(first_rows)))
+def _fold_rows(
+    columns: Columns, order: IntColumn, bounds: IntColumn, event_ids: Sequence[uuid.UUID]
+) -> tuple[IntColumn, IntColumn, IntColumn, list[bytes]]:
+    """Sums, histograms, maxima and the ids behind them, one row a pane; `order` sorts the events by pane, `bounds` are the panes' first places."""
     # Without a latency NaN stays NaN through log1p, and counts as nothing in the sums.
     is_call = columns.is_call
-    latency = np.where(is_call, columns.latency_ms, np.nan)
-    tokens = np.where(is_call, columns.total_tokens, np.nan)
-    cost = np.where(is_call, columns.cost, np.nan)
-    per_event = np.empty((len(groups), len(PANE_SUMS)), np.int64)
+    latency = np.where(is_call, columns.latency_ms, np.nan)[order]
+    per_event = np.empty((len(order), len(PANE_SUMS)), np.int64)
     per_event[:, 0] = 1
-    per_event[:, 1] = columns.is_prompt
-    per_event[:, 2] = is_call
-    per_event[:, 3] = columns.is_error
-    per_event[:, 4:8] = _quantity(latency, scale=1e3, log_unit=1.0)
-    per_event[:, 8:12] = _quantity(tokens, scale=1.0, log_unit=1.0)
-    per_event[:, 12:16] = _quantity(cost, scale=1e9, log_unit=1e6)
-    sums = np.add.reduceat(per_event[order], bounds, axis=0)
-    exemplars = zip(
-        _highest(per_event[:, 5], order, bounds, event_ids),
-        _highest(per_event[:, 9], order, bounds, event_ids),
-        _highest(per_event[:, 13], order, bounds, event_ids),
-        [str(event_ids[row]) for row in first_rows],
-        strict=True,
-    )
-    return PartialPanes(
-        keys=[columns.keys[row] for row in first_rows],
-        starts_ms=starts[first_rows],
-        sums=np.hstack((sums, _histogram_words(latency, groups, len(first_rows)))),
-        exemplars=list(exemplars),
-    )
+    per_event[:, 1] = columns.is_prompt[order]
+    per_event[:, 2] = is_call[order]
+    per_event[:, 3] = columns.is_error[order]
+    _put_quantity(per_event[:, 4:8], latency, scale=1e3, log_unit=1.0)
+    _put_quantity(per_event[:, 8:12], np.where(is_call, columns.total_tokens, np.nan)[order], scale=1.0, log_unit=1.0)
+    _put_quantity(per_event[:, 12:16], np.where(is_call, columns.cost, np.nan)[order], scale=1e9, log_unit=1e6)
+    sums = np.add.reduceat(per_event, bounds, axis=0)
+    sizes = np.diff(np.append(bounds, len(order)))
+    panes = np.repeat(np.arange(len(bounds)), sizes)
+    totals = per_event[:, _QUANTITY_TOTALS]
+    maxima = np.maximum.reduceat(totals, bounds, axis=0)
+    id_of = [event_ids[row].int.to_bytes(ID_BYTES, "big") for row in order.tolist()] if len(bounds) * 4 > len(order) else None
+    columns_of_ids = [_highest(totals[:, place], maxima[:, place], panes, order, event_ids, id_of) for place in range(len(maxima[0]))]
+    any_event = [event_ids[row].int.to_bytes(ID_BYTES, "big") for row in order[bounds].tolist()]
+    ids = [b"".join(four) for four in zip(*columns_of_ids, any_event, strict=True)]
+    return sums, _histograms(latency, panes, len(bounds)), maxima, ids
 
 
-def fold_user_panes(columns: Columns) -> PartialUserPanes:
-    """Partial ten-second counts by user, of the events that name one."""
-    starts = columns.times_ms - columns.times_ms % USER_PANE_WIDTH_MS
-    named = [row for row, user in enumerate(columns.users) if user]
-    if not named:
-        return PartialUserPanes([], np.empty(0, np.int64), np.empty(0, np.int64))
-    keys = [(columns.keys[row][0], columns.keys[row][1], columns.users[row]) for row in named]
-    starts = starts[named]
-    groups, first_rows = _group(keys, starts)
-    return PartialUserPanes(
-        [keys[row] for row in first_rows], starts[first_rows], np.bincount(groups, minlength=len(first_rows)).astype(np.int64)
-    )
-
-
-def _group(keys: Sequence[tuple[str, str, str]], starts: IntColumn) -> tuple[IntColumn, IntColumn]:
-    """The group number of each row (groups are equal key and start), and the first row of each group."""
-    key_numbers: dict[tuple[str, str, str], int] = {}
-    number = key_numbers.setdefault
-    # A list comprehension costs half of what np.fromiter over a generator does.
-    codes = np.array([number(key, len(key_numbers)) for key in keys], np.int64)
-    combined = codes + (starts - starts.min()) * len(key_numbers)
-    _, first_rows, groups = np.unique(combined, return_index=True, return_inverse=True)
-    return groups.astype(np.int64), first_rows.astype(np.int64)
-
-
-def _quantity(values: FloatColumn, scale: float, log_unit: float) -> IntColumn:
+def _put_quantity(target: IntColumn, values: FloatColumn, scale: float, log_unit: float) -> None:
     """Four columns: is there a number, the number in `1/scale`, its scaled log, the square of that."""
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
     logs = np.rint(LOG_SCALE * np.log1p(filled * log_unit)).astype(np.int64)
-    return np.column_stack((present.astype(np.int64), np.rint(filled * scale).astype(np.int64), logs, logs * logs))
+    target[:, 0] = present
+    target[:, 1] = np.rint(filled * scale)
+    target[:, 2] = logs
+    target[:, 3] = logs * logs
 
 
-def _histogram_words(latency_ms: FloatColumn, groups: IntColumn, group_count: int) -> IntColumn:
+def _histograms(latency_ms: FloatColumn, panes: IntColumn, pane_count: int) -> IntColumn:
     present = ~np.isnan(latency_ms)
     floor = np.maximum(latency_ms[present], HISTOGRAM_FIRST_MS)
     buckets = np.ceil(np.log(floor / HISTOGRAM_FIRST_MS) / np.log(HISTOGRAM_GROWTH)).astype(np.int64)
     np.clip(buckets, 0, HISTOGRAM_BUCKETS - 1, out=buckets)
-    flat = np.bincount(groups[present] * HISTOGRAM_BUCKETS + buckets, minlength=group_count * HISTOGRAM_BUCKETS)
-    counts: npt.NDArray[np.int64] = flat.reshape(group_count, -1, BUCKETS_PER_WORD).astype(np.int64)
-    shifts = BITS_PER_BUCKET * np.arange(BUCKETS_PER_WORD, dtype=np.int64)
-    words: IntColumn = (counts << shifts).sum(axis=2)
-    return words
+    flat = np.bincount(panes[present] * HISTOGRAM_BUCKETS + buckets, minlength=pane_count * HISTOGRAM_BUCKETS)
+    return flat.reshape(pane_count, HISTOGRAM_BUCKETS).astype(np.int64)
 
 
-def _highest(numbers: IntColumn, order: IntColumn, bounds: IntColumn, event_ids: Sequence[object]) -> list[str]:
-    """For each group the exemplar text of its highest number; '' where it is zero. Equal numbers: the highest id, whatever the order of arrival."""
-    tops = np.maximum.reduceat(numbers[order], bounds)
-    top_of_row = np.repeat(tops, np.diff(np.append(bounds, len(order))))
-    candidates = np.flatnonzero((numbers[order] == top_of_row) & (top_of_row > 0))
-    best = [""] * len(bounds)
-    group_of = np.searchsorted(bounds, candidates, side="right") - 1
-    for group, row in zip(group_of.tolist(), order[candidates].tolist(), strict=True):
-        text = f"{numbers[row]:0{EXEMPLAR_DIGITS}d}{event_ids[row]}"
-        if text > best[group]:
-            best[group] = text
+def _highest(
+    numbers: IntColumn, tops: IntColumn, panes: IntColumn, order: IntColumn, event_ids: Sequence[uuid.UUID], id_of: list[bytes] | None
+) -> list[bytes]:
+    """For each pane the id behind its highest number; zeros where that is 0. Equal numbers: the highest id, whatever the order of arrival."""
+    candidates = np.flatnonzero((numbers == tops[panes]) & (numbers > 0))
+    best = [EXEMPLARS.none] * len(tops)
+    rows = order[candidates].tolist()
+    for place, pane, row in zip(candidates.tolist(), panes[candidates].tolist(), rows, strict=True):
+        event = id_of[place] if id_of is not None else event_ids[row].int.to_bytes(ID_BYTES, "big")
+        if event > best[pane]:
+            best[pane] = event
     return best

@@ -1,0 +1,110 @@
+"""The panes of a shard, second by second: detectors, one-minute rollups, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from pyflink.common import Row, Types
+from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, RuntimeContext
+
+from operators.configured import BroadcastConfiguration
+from operators.journal import JournaledState
+from operators.sink_types import row_type
+from sentinel import pane_blocks
+from sentinel.config.runtime import RuntimeConfig
+from sentinel.minute_rollups import STORED_COLUMNS, Minute, minutes_of
+from sentinel.shard import Results, Shard
+from sentinel.sink_rows import Columns
+from sentinel.timestamps import to_rfc3339
+
+INPUT_TYPE = Types.ROW([Types.INT(), Types.LONG(), Types.BOOLEAN(), Types.STRING()])
+"""(shard, end in epoch ms, late, blocks as text)"""
+
+OUTPUT_TYPE = Types.ROW_NAMED(["application", "record"], [Types.STRING(), Types.STRING()])
+"""(tenant|application, anomaly JSON)"""
+
+KEYS = ("tenant_id", "application_id", "model")
+MINUTE_COLUMNS: Columns = {**dict.fromkeys((*KEYS, "minute"), str), **dict.fromkeys(STORED_COLUMNS, int)}
+MINUTES = OutputTag("minutes", row_type(MINUTE_COLUMNS))
+"""Closed minutes of a key."""
+LATE = OutputTag("late", row_type(MINUTE_COLUMNS))
+"""What late events add to a minute."""
+
+_Context = KeyedBroadcastProcessFunction.ReadOnlyContext
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[int, bytes])
+
+
+class ShardPanes(BroadcastConfiguration):
+    """In: rows of `INPUT_TYPE`, keyed by shard. Out: rows of `OUTPUT_TYPE`; beside them `MINUTES` and `LATE`."""
+
+    def __init__(self, snapshot: bytes, detect: bool, roll_up: bool) -> None:
+        super().__init__(snapshot)
+        self._detect, self._roll_up = detect, roll_up
+        # A shard lives as long as this instance, its state is written at each call; a restore makes new instances.
+        self._shards: dict[int, Shard] = {}
+        self._timers: dict[int, int] = {}
+        self._versions: dict[int, int] = {}
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        self._journal = JournaledState(runtime_context, "shard")
+
+    def process_element(self, value: Row, ctx: _Context) -> Iterable[Any]:
+        number, end_ms, late, texts = value
+        block = pane_blocks.from_texts(texts)
+        if late:
+            if self._roll_up:
+                yield from ((LATE, _row(minute)) for minute in minutes_of(block))
+            return
+        shard = self._shard(number, ctx)
+        results = shard.on_second(block, end_ms)
+        yield from self._finish(number, shard, (end_ms, pane_blocks.to_bytes(block)), results, ctx)
+
+    def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterable[Any]:
+        number = ctx.get_current_key()
+        shard = self._shard(number, ctx)
+        self._timers.pop(number, None)
+        return self._finish(number, shard, (timestamp, b""), shard.on_time(timestamp), ctx)
+
+    def _shard(self, number: int, ctx: _Context) -> Shard:
+        config = self.config(ctx) if self._detect else None
+        shard = self._shards.get(number)
+        if shard is None:
+            shard = self._shards[number] = self._restored(config)
+            self._versions[number] = config.version if config else 0
+        elif config is not None and config.version != self._versions[number]:
+            shard.apply_config(config)
+            self._versions[number] = config.version
+            # The journal is read back under one configuration.
+            self._journal.replace(number, shard.to_state())
+        return shard
+
+    def _restored(self, config: RuntimeConfig | None) -> Shard:
+        snapshot, entries = self._journal.read()
+        shard = Shard(config, self._roll_up) if snapshot is None else Shard.from_state(snapshot, config, self._roll_up)
+        for time_ms, block in map(_decoder.decode, entries):
+            # What came of it has left before the checkpoint.
+            if block:
+                shard.on_second(pane_blocks.from_bytes(block), time_ms)
+            else:
+                shard.on_time(time_ms)
+        return shard
+
+    def _finish(self, number: int, shard: Shard, step: tuple[int, bytes], results: Results, ctx: _Context) -> Iterable[Any]:
+        if self._journal.append(number, _encoder.encode(step)):
+            self._journal.replace(number, shard.to_state())
+        due_ms = shard.next_timer()
+        if due_ms is not None and due_ms < self._timers.get(number, due_ms + 1):
+            ctx.timer_service().register_event_time_timer(due_ms)
+            self._timers[number] = due_ms
+        for minute in results.minutes:
+            yield MINUTES, _row(minute)
+        for anomaly in results.anomalies:
+            yield Row(f"{anomaly.tenant_id}|{anomaly.application_id}", anomaly.to_json().decode())
+
+
+def _row(minute: Minute) -> Row:
+    text = to_rfc3339(minute.start_ms)
+    return Row(minute.tenant_id, minute.application_id, minute.model, f"{text[:10]} {text[11:16]}:00+00", *minute.numbers)

@@ -1,0 +1,190 @@
+"""Pane blocks: the panes of one shard and one second together, as they cross from the per-event hop to the keyed operator.
+
+A batch of events makes one partial block for each shard and second that it touches (`sentinel.events.folding`). SQL only collects the blocks of a
+shard's second; `merge` adds them up. Nothing of a block is looked at in between, so it travels as one text: base64 of MessagePack, with the
+numbers as raw arrays.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sentinel.panes import HISTOGRAM_BUCKETS, PANE_WIDTH_MS, Pane
+
+PANE_SUMS = (
+    "events",
+    "prompts",
+    "calls",
+    "errors",
+    "latency_count",
+    "latency_sum_us",
+    "latency_log_sum",
+    "latency_log_sumsq",
+    "token_count",
+    "token_sum",
+    "token_log_sum",
+    "token_log_sumsq",
+    "cost_count",
+    "cost_sum_nano",
+    "cost_log_sum",
+    "cost_log_sumsq",
+)
+"""The pane's additive quantities, in the order of the columns of `PaneBlock.sums`."""
+
+ID_BYTES = 16
+EXEMPLARS = SimpleNamespace(names=("latency", "token", "cost", "any"), none=bytes(ID_BYTES))
+"""The events that a pane names: those behind its highest latency, token count and cost, and any one; `none` where there is none."""
+
+MAXIMA = 3
+SEPARATOR = ","
+"""Between blocks that were collected; no base64 text holds it."""
+
+IntMatrix = npt.NDArray[np.int64]
+Key = tuple[str, str, str]
+
+
+class UserCounts(msgspec.Struct, array_like=True):
+    """Events by user of one application in one second. `hashes` (int64) and `counts` (uint32) are raw arrays; `names` in their order, one a line."""
+
+    tenant_id: str
+    application_id: str
+    hashes: bytes
+    counts: bytes
+    names: str
+
+
+@dataclass(slots=True)
+class PaneBlock:
+    """Panes of one shard that begin at `start_ms` (epoch ms), one row each; times in µs, cost in nano-USD, as in `sentinel.panes.Pane`."""
+
+    start_ms: int
+    keys: list[Key]
+    """(tenant, application, model)"""
+    sums: IntMatrix
+    """(rows, len(PANE_SUMS))"""
+    histograms: IntMatrix
+    """(rows, 36)"""
+    maxima: IntMatrix
+    """(rows, 3): highest latency, tokens, cost of a single call"""
+    ids: list[bytes]
+    """For each row the four ids of `EXEMPLARS`, 16 bytes each, one after the other"""
+    users: list[UserCounts] = field(default_factory=list)
+
+    def panes(self) -> list[Pane]:
+        """The rows as panes."""
+        rows = zip(self.keys, self.sums.tolist(), self.maxima.tolist(), self.histograms.tolist(), self.ids, strict=True)
+        return [_pane(self.start_ms, *row) for row in rows]
+
+
+class _Wire(msgspec.Struct, array_like=True):
+    start_ms: int
+    keys: list[str]
+    sums: bytes
+    histograms: bytes
+    maxima: bytes
+    ids: bytes
+    users: list[UserCounts]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Wire)
+_HISTOGRAM = np.dtype(np.uint32)
+
+
+def to_bytes(block: PaneBlock) -> bytes:
+    """A block as bytes."""
+    wire = _Wire(
+        block.start_ms,
+        [part for key in block.keys for part in key],
+        block.sums.tobytes(),
+        block.histograms.astype(_HISTOGRAM).tobytes(),
+        block.maxima.tobytes(),
+        b"".join(block.ids),
+        block.users,
+    )
+    return _encoder.encode(wire)
+
+
+def from_bytes(data: bytes) -> PaneBlock:
+    """The block of `to_bytes`; raises msgspec.DecodeError or ValueError for anything else."""
+    wire = _decoder.decode(data)
+    rows, width = len(wire.keys) // 3, ID_BYTES * len(EXEMPLARS.names)
+    return PaneBlock(
+        start_ms=wire.start_ms,
+        keys=list(zip(wire.keys[::3], wire.keys[1::3], wire.keys[2::3], strict=True)),
+        sums=np.frombuffer(wire.sums, np.int64).reshape(rows, len(PANE_SUMS)),
+        histograms=np.frombuffer(wire.histograms, _HISTOGRAM).reshape(rows, HISTOGRAM_BUCKETS).astype(np.int64),
+        maxima=np.frombuffer(wire.maxima, np.int64).reshape(rows, MAXIMA),
+        ids=[wire.ids[begin : begin + width] for begin in range(0, len(wire.ids), width)],
+        users=wire.users,
+    )
+
+
+def to_text(block: PaneBlock) -> str:
+    """A block as text that SQL may collect with `LISTAGG`."""
+    return base64.b64encode(to_bytes(block)).decode("ascii")
+
+
+def from_texts(texts: str) -> PaneBlock:
+    """The merged block of collected texts, all of one shard and second."""
+    return merge([from_bytes(base64.b64decode(text)) for text in texts.split(SEPARATOR)])
+
+
+def merge(blocks: Sequence[PaneBlock]) -> PaneBlock:
+    """One block with a row a key, sorted by key; exact in any order: sums add up, and of equal maxima the highest id counts."""
+    if len(blocks) == 1 and len(blocks[0].keys) == 1:
+        return blocks[0]
+    keys = sorted({key for block in blocks for key in block.keys})
+    places = {key: place for place, key in enumerate(keys)}
+    rows = np.array([places[key] for block in blocks for key in block.keys], np.int64)
+    sums, histograms = _added(rows, len(keys), [b.sums for b in blocks]), _added(rows, len(keys), [b.histograms for b in blocks])
+    maxima = np.zeros((len(keys), MAXIMA), np.int64)
+    np.maximum.at(maxima, rows, np.concatenate([block.maxima for block in blocks]))
+    ids = _merged_ids(blocks, rows.tolist(), maxima.tolist())
+    return PaneBlock(blocks[0].start_ms, keys, sums, histograms, maxima, ids, [part for block in blocks for part in block.users])
+
+
+def _added(rows: npt.NDArray[np.int64], size: int, parts: list[IntMatrix]) -> IntMatrix:
+    total = np.zeros((size, parts[0].shape[1]), np.int64)
+    np.add.at(total, rows, np.concatenate(parts))
+    return total
+
+
+def _merged_ids(blocks: Sequence[PaneBlock], rows: list[int], maxima: list[list[int]]) -> list[bytes]:
+    best: list[list[bytes]] = [[EXEMPLARS.none] * len(EXEMPLARS.names) for _ in maxima]
+    candidates = ((numbers, ids) for block in blocks for numbers, ids in zip(block.maxima.tolist(), block.ids, strict=True))
+    for row, (numbers, ids) in zip(rows, candidates, strict=True):
+        known, tops = best[row], maxima[row]
+        for place in range(MAXIMA):
+            if numbers[place] == tops[place]:
+                known[place] = max(known[place], ids[place * ID_BYTES : (place + 1) * ID_BYTES])
+        known[MAXIMA] = max(known[MAXIMA], ids[MAXIMA * ID_BYTES :])
+    return [b"".join(four) for four in best]
+
+
+def event_text(event: bytes) -> str:
+    """An event id as text; '' for none."""
+    if event == EXEMPLARS.none:
+        return ""
+    digits = event.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _pane(start_ms: int, key: Key, sums: list[int], maxima: list[int], histogram: list[int], ids: bytes) -> Pane:
+    pane = Pane(key[0], key[1], key[2], start_ms, PANE_WIDTH_MS, *sums[:8])
+    (pane.token_count, pane.token_sum, pane.token_log_sum, pane.token_log_sumsq) = sums[8:12]
+    (pane.cost_count, pane.cost_sum_nano, pane.cost_log_sum, pane.cost_log_sumsq) = sums[12:16]
+    pane.latency_max_us, pane.token_max, pane.cost_max_nano = maxima
+    pane.latency_max_event = event_text(ids[:16])
+    pane.token_max_event = event_text(ids[16:32])
+    pane.cost_max_event = event_text(ids[32:48])
+    pane.first_event = event_text(ids[48:])
+    pane.latency_hist = histogram
+    return pane
