@@ -13,11 +13,12 @@ from bench.row import Row
 from sentinel.config.load import default_config
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.rules.engine import EventRules
-from sentinel.events.columns import columns_of
+from sentinel.events.columns import Columns, columns_of, joined
 from sentinel.events.decode import decode_batch
 from sentinel.events.folding import Folder
 from sentinel.pane_blocks import to_text
 from services.traffic.bulk import bulk_events
+from udfs.inspect_events import CHUNK
 
 BATCH = 10_000
 BATCHES = 12
@@ -47,10 +48,23 @@ def costs(prepared: list[tuple[list[bytes], list[int]]]) -> dict[str, float]:
 
 
 def _batch(spent: dict[str, float], rules: EventRules, folder: Folder, values: list[bytes], times: list[int]) -> None:
-    decoded = _timed(spent, "decode and validate", lambda: decode_batch(values, times))
-    columns = _timed(spent, "columns", lambda: columns_of(decoded.events, np.array(times)[decoded.rows]))
-    ids = [event.event_id or uuid.UUID(int=0) for event in decoded.events]
-    _timed(spent, "rules", lambda: rules.evaluate(decoded.events, columns, ids, times[0]))
+    parts: list[Columns] = []
+    ids: list[uuid.UUID] = []
+    for begin in range(0, len(values), CHUNK):
+        part, part_times = values[begin : begin + CHUNK], times[begin : begin + CHUNK]
+        decoded = _timed(spent, "decode and validate", lambda part=part, times=part_times: decode_batch(part, times))
+        columns = _timed(
+            spent, "columns", lambda decoded=decoded, times=part_times: columns_of(decoded.events, np.array(times)[decoded.rows])
+        )
+        new_ids = [event.event_id or uuid.UUID(int=0) for event in decoded.events]
+        _timed(
+            spent,
+            "rules",
+            lambda decoded=decoded, columns=columns, ids=new_ids: rules.evaluate(decoded.events, columns, ids, times[0]),
+        )
+        parts.append(columns)
+        ids += new_ids
+    columns = joined(parts)
     blocks = _timed(spent, "fold into panes and users", lambda: folder.fold(columns, ids))
     _timed(spent, "blocks as text", lambda: [to_text(block) for _, block in blocks])
 

@@ -1,56 +1,16 @@
-"""What the keyed operators share: configuration from broadcast state, and one state of bytes a key."""
+"""A keyed function with the configuration in force, and one state of bytes a key."""
 
 from __future__ import annotations
 
-import logging
-
 from pyflink.common import Types
-from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
-from pyflink.datastream.state import MapStateDescriptor, ValueState, ValueStateDescriptor
+from pyflink.datastream import RuntimeContext
+from pyflink.datastream.state import ValueState, ValueStateDescriptor
 
-from sentinel.config.runtime import RuntimeConfig
-
-CONFIGURATION = MapStateDescriptor("configuration", Types.STRING(), Types.STRING())
-_NEWEST = "newest"
-_log = logging.getLogger(__name__)
-
-
-class BroadcastConfiguration(KeyedBroadcastProcessFunction):  # type: ignore[misc]
-    """A keyed function whose configuration arrives by broadcast; it starts with the snapshot of its submission."""
-
-    def __init__(self, snapshot: bytes) -> None:
-        self._snapshot = snapshot
-        self._config: RuntimeConfig | None = None
-
-    def process_broadcast_element(self, value: object, ctx: KeyedBroadcastProcessFunction.Context) -> None:
-        """Take a published configuration; a broken or older one leaves the current in force."""
-        record = str(value[0])  # type: ignore[index]
-        try:
-            config = RuntimeConfig.from_record(record)
-        except (KeyError, ValueError) as error:
-            _log.error("a configuration record is not readable (%s); the current version stays in force", error)
-            return
-        state = ctx.get_broadcast_state(CONFIGURATION)
-        if config.version >= self._in_force(state.get(_NEWEST)).version:
-            state.put(_NEWEST, record)
-            self._config = config
-
-    def config(self, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> RuntimeConfig:
-        """The configuration in force."""
-        if self._config is None:
-            self._config = self._in_force(ctx.get_broadcast_state(CONFIGURATION).get(_NEWEST))
-        return self._config
-
-    def _in_force(self, stored: str | None) -> RuntimeConfig:
-        submitted = RuntimeConfig.from_record(self._snapshot)
-        if stored is None:
-            return submitted
-        restored = RuntimeConfig.from_record(stored)
-        return restored if restored.version >= submitted.version else submitted
+from operators.broadcast_configuration import BroadcastConfiguration
 
 
 class ConfiguredFunction(BroadcastConfiguration):
-    """And with one state of bytes a key."""
+    """One state of bytes a key, read and written whole."""
 
     def __init__(self, snapshot: bytes, state_name: str) -> None:
         super().__init__(snapshot)

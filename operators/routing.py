@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction
 
-from operators.configured import BroadcastConfiguration
+from operators.broadcast_configuration import BroadcastConfiguration
 from sentinel.alerting.matching import match
 from sentinel.anomaly import Anomaly
 

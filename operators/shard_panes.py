@@ -9,7 +9,7 @@ import msgspec
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, RuntimeContext
 
-from operators.configured import BroadcastConfiguration
+from operators.broadcast_configuration import BroadcastConfiguration
 from operators.journal import JournaledState
 from operators.sink_types import row_type
 from sentinel import pane_blocks
@@ -32,7 +32,6 @@ MINUTES = OutputTag("minutes", row_type(MINUTE_COLUMNS))
 LATE = OutputTag("late", row_type(MINUTE_COLUMNS))
 """What late events add to a minute."""
 
-_Context = KeyedBroadcastProcessFunction.ReadOnlyContext
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[int, bytes])
 
@@ -51,7 +50,7 @@ class ShardPanes(BroadcastConfiguration):
     def open(self, runtime_context: RuntimeContext) -> None:
         self._journal = JournaledState(runtime_context, "shard")
 
-    def process_element(self, value: Row, ctx: _Context) -> Iterable[Any]:
+    def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterable[Any]:
         number, end_ms, late, texts = value
         block = pane_blocks.from_texts(texts)
         if late:
@@ -68,7 +67,7 @@ class ShardPanes(BroadcastConfiguration):
         self._timers.pop(number, None)
         return self._finish(number, shard, (timestamp, b""), shard.on_time(timestamp), ctx)
 
-    def _shard(self, number: int, ctx: _Context) -> Shard:
+    def _shard(self, number: int, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Shard:
         config = self.config(ctx) if self._detect else None
         shard = self._shards.get(number)
         if shard is None:
@@ -92,7 +91,9 @@ class ShardPanes(BroadcastConfiguration):
                 shard.on_time(time_ms)
         return shard
 
-    def _finish(self, number: int, shard: Shard, step: tuple[int, bytes], results: Results, ctx: _Context) -> Iterable[Any]:
+    def _finish(
+        self, number: int, shard: Shard, step: tuple[int, bytes], results: Results, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
+    ) -> Iterable[Any]:
         if self._journal.append(number, _encoder.encode(step)):
             self._journal.replace(number, shard.to_state())
         due_ms = shard.next_timer()

@@ -178,9 +178,11 @@ def event_text(event: bytes) -> str:
 
 
 def _pane(start_ms: int, key: Key, sums: list[int], maxima: list[int], histogram: list[int], ids: bytes) -> Pane:
-    pane = Pane(key[0], key[1], key[2], start_ms, PANE_WIDTH_MS, *sums[:8])
+    pane = Pane(key[0], key[1], key[2], start_ms, PANE_WIDTH_MS)
+    (pane.events, pane.prompts, pane.calls, pane.errors) = sums[:4]
+    (pane.latency_count, pane.latency_sum_us, pane.latency_log_sum, pane.latency_log_sumsq) = sums[4:8]
     (pane.token_count, pane.token_sum, pane.token_log_sum, pane.token_log_sumsq) = sums[8:12]
-    (pane.cost_count, pane.cost_sum_nano, pane.cost_log_sum, pane.cost_log_sumsq) = sums[12:16]
+    (pane.cost_count, pane.cost_sum_nano, pane.cost_log_sum, pane.cost_log_sumsq) = sums[12:]
     pane.latency_max_us, pane.token_max, pane.cost_max_nano = maxima
     pane.latency_max_event = event_text(ids[:16])
     pane.token_max_event = event_text(ids[16:32])

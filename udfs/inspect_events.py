@@ -20,7 +20,7 @@ from pyflink.table.udf import ScalarFunction, udf
 
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.rules.engine import EventRules
-from sentinel.events.columns import columns_of
+from sentinel.events.columns import Columns, columns_of, joined
 from sentinel.events.decode import decode_batch
 from sentinel.events.folding import Folder
 from sentinel.identity import record_event_id
@@ -38,6 +38,10 @@ RESULT_TYPE: DataType = DataTypes.ROW(
     ]
 )
 """shard, start_ms, block: a partial pane block (`sentinel.pane_blocks`); anomalies: anomaly records, one a line; dlq: a dead letter."""
+
+
+CHUNK = 1_000
+"""Events that are decoded at a time. Ten thousand decoded events fall out of the processor's cache: decoding then takes twice as long an event."""
 
 
 class InspectEvents(ScalarFunction):  # type: ignore[misc]
@@ -71,18 +75,28 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         out |= {"shard": np.zeros(size, np.int32), "start_ms": np.zeros(size, np.int64)}
         values = value.tolist()
         times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
-        decoded = decode_batch(values, times_ms.tolist())
-        place_dead_letters(out["dlq"], decoded.rejects, values, topic, partition, offset, times_ms, now_ms)
-        if decoded.events:
-            columns = columns_of(decoded.events, times_ms[decoded.rows])
-            ids = [
-                event.event_id or uuid.UUID(record_event_id(topic.iat[row], int(partition.iat[row]), int(offset.iat[row])))
-                for row, event in zip(decoded.rows, decoded.events, strict=True)
-            ]
-            found = rules.evaluate(decoded.events, columns, ids, now_ms)
-            if found:
-                out["anomalies"][0] = "\n".join(anomaly.to_json().decode() for anomaly in found)
-            _place_blocks(out, self._folder.fold(columns, ids))
+        parts: list[Columns] = []
+        ids: list[uuid.UUID] = []
+        for begin in range(0, size, CHUNK):
+            part = slice(begin, begin + CHUNK)
+            decoded = decode_batch(values[part], times_ms[part].tolist())
+            rows = [begin + row for row in decoded.rows]
+            place_dead_letters(
+                out["dlq"], [(begin + row, reject) for row, reject in decoded.rejects], values, topic, partition, offset, times_ms, now_ms
+            )
+            if decoded.events:
+                columns = columns_of(decoded.events, times_ms[rows])
+                new_ids = [
+                    event.event_id or uuid.UUID(record_event_id(topic.iat[row], int(partition.iat[row]), int(offset.iat[row])))
+                    for row, event in zip(rows, decoded.events, strict=True)
+                ]
+                found = rules.evaluate(decoded.events, columns, new_ids, now_ms)
+                if found:
+                    out["anomalies"][begin] = "\n".join(anomaly.to_json().decode() for anomaly in found)
+                parts.append(columns)
+                ids += new_ids
+        if ids:
+            _place_blocks(out, self._folder.fold(joined(parts), ids))
         return pd.DataFrame({field.name: out[field.name] for field in RESULT_TYPE.fields}, copy=False)
 
     def _current_rules(self, config: RuntimeConfig) -> EventRules:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from pyflink.common import Row, Types
@@ -10,18 +10,26 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ValueStateDescriptor
 
 from bench.zscore import EMPTY, Baseline, is_outlier, learn, scaled_log
-from sentinel.events.folding import EXEMPLAR_DIGITS
+from sentinel.pane_blocks import PANE_SUMS, event_text, from_texts
 
+INPUT_TYPE = Types.ROW([Types.INT(), Types.STRING()])
+"""(shard, panes of a second: pane blocks, or lines of key, count, log sum, log sum of squares, exemplar)"""
 OUTPUT_TYPE = Types.ROW_NAMED(["key", "record"], [Types.STRING(), Types.STRING()])
+EXEMPLAR_DIGITS = 16
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[str, Baseline])
+_COUNT, _LOG_SUM, _LOG_SUMSQ = (PANE_SUMS.index(name) for name in ("latency_count", "latency_log_sum", "latency_log_sumsq"))
+
+Pane = tuple[str, int, int, int, int, str]
+"""Key, count, log sum, log sum of squares, highest latency in µs, its event."""
 
 
 class SingleOutliers(KeyedProcessFunction):  # type: ignore[misc]
-    """In: rows (shard, lines of key, count, log sum, log sum of squares, exemplar). Out: the event ids of outliers."""
+    """Out: the event ids of outliers."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: bool) -> None:
+        self._panes = _of_blocks if blocks else _of_lines
         self._shards: dict[int, dict[str, Baseline]] = {}
 
     def open(self, runtime_context: RuntimeContext) -> None:
@@ -32,19 +40,31 @@ class SingleOutliers(KeyedProcessFunction):  # type: ignore[misc]
         if baselines is None:
             stored = self._state.value()
             baselines = self._shards[value[0]] = {} if stored is None else _decoder.decode(bytes(stored))
-        found = [Row(None, event) for line in value[1].split("\n") if (event := _judge(baselines, line))]
+        found = [Row(None, event) for pane in self._panes(value[1]) if (event := _judge(baselines, pane))]
         self._state.update(_encoder.encode(baselines))
         return found
 
 
-def _judge(baselines: dict[str, Baseline], line: str) -> str | None:
+def _of_blocks(texts: str) -> Iterator[Pane]:
+    block = from_texts(texts)
+    for key, sums, maxima, ids in zip(block.keys, block.sums.tolist(), block.maxima.tolist(), block.ids, strict=True):
+        if sums[_COUNT]:
+            yield "|".join(key), sums[_COUNT], sums[_LOG_SUM], sums[_LOG_SUMSQ], maxima[0], event_text(ids[:16])
+
+
+def _of_lines(lines: str) -> Iterator[Pane]:
+    for line in lines.split("\n"):
+        key, count, total, squares, exemplar = line.split("\t")
+        yield key, int(count), int(total), int(squares), int(exemplar[:EXEMPLAR_DIGITS]), exemplar[EXEMPLAR_DIGITS:]
+
+
+def _judge(baselines: dict[str, Baseline], pane: Pane) -> str | None:
     """Learn one pane; the id of its highest latency's event when that is an outlier, which is not learned."""
-    key, *numbers, exemplar = line.split("\t")
-    count, total, squares = map(int, numbers)
+    key, count, total, squares, highest_us, event = pane
     baseline = baselines.get(key, EMPTY)
-    highest = scaled_log(int(exemplar[:EXEMPLAR_DIGITS]) / 1000)
+    highest = scaled_log(highest_us / 1000)
     if not is_outlier(baseline, highest):
         baselines[key] = learn(baseline, count, total, squares)
         return None
     baselines[key] = learn(baseline, count - 1, total - highest, squares - highest * highest)
-    return exemplar[EXEMPLAR_DIGITS:]
+    return event

@@ -6,7 +6,7 @@ from pyflink.datastream import BroadcastStream
 from pyflink.table import StreamTableEnvironment
 
 from jobs.stages import sources
-from operators.configured import CONFIGURATION
+from operators.broadcast_configuration import CONFIGURATION
 from sentinel.settings import JobSettings
 
 

@@ -21,7 +21,9 @@ def rollups(t_env: StreamTableEnvironment, settings: JobSettings, statements: St
     statements.add_insert_sql(f"INSERT INTO rollup_rows SELECT {keys}, `minute`, 'on_time', {stored} FROM minutes")
     # The totals of late events live in keyed state and are upserted whole, so a replay cannot add them twice.
     totals = ", ".join(f"{'MAX' if '_max' in name else 'SUM'}({name})" for name in STORED_COLUMNS)
-    statements.add_insert_sql(f"INSERT INTO rollup_rows SELECT {keys}, `minute`, 'late', {totals} FROM late_minutes GROUP BY {keys}, `minute`")
+    statements.add_insert_sql(
+        f"INSERT INTO rollup_rows SELECT {keys}, `minute`, 'late', {totals} FROM late_minutes GROUP BY {keys}, `minute`"
+    )
     _metrics(t_env, settings, statements)
 
 
@@ -32,7 +34,9 @@ def counters(
     columns = "`tenant_id` STRING, `minute` STRING, `kind` STRING, `events` BIGINT"
     postgres_sinks.upserts(t_env, settings, "counter_rows", columns, ("tenant_id", "minute", "kind"), "ingest_counters")
     for kind, view in (("valid", "minutes"), ("late", "late_minutes")) if panes else ():
-        statements.add_insert_sql(f"INSERT INTO counter_rows SELECT tenant_id, `minute`, '{kind}', SUM(events) FROM {view} GROUP BY tenant_id, `minute`")
+        statements.add_insert_sql(
+            f"INSERT INTO counter_rows SELECT tenant_id, `minute`, '{kind}', SUM(events) FROM {view} GROUP BY tenant_id, `minute`"
+        )
     if refusals:
         statements.add_insert_sql("""
             INSERT INTO counter_rows SELECT tenant_id, refused_minute, 'dlq', COUNT(*)
@@ -61,4 +65,3 @@ def _metrics(t_env: StreamTableEnvironment, settings: JobSettings, statements: S
           'metadata' VALUE JSON_OBJECT('sample_count' VALUE events))
         FROM minutes CROSS JOIN UNNEST(ARRAY[{rows}]) AS metric(name, aggregation, unit, number) WHERE number IS NOT NULL
     """)
-

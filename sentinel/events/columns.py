@@ -5,7 +5,9 @@ Absent numbers are NaN in float columns. `times_ms` is the event time that the s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +65,15 @@ def columns_of(events: list[Event], times_ms: IntColumn) -> Columns:
         keys=[(event.tenant_id, event.application_id, event.data.model or UNKNOWN_MODEL) for event in events],
         users=[_clean(event.metadata.user_id) if event.metadata is not None and event.metadata.user_id else "" for event in events],
     )
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """The columns of several batches as those of one; at least one part."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Columns._fields[:-2]}
+    keys, users = (list(chain.from_iterable(getattr(part, name) for part in parts)) for name in Columns._fields[-2:])
+    return Columns(**arrays, keys=keys, users=users)
 
 
 def _clean(user: str) -> str:

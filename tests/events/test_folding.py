@@ -9,14 +9,17 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.events.columns import columns_of
 from sentinel.events.decode import decode_batch
-from sentinel.events.folding import EXEMPLAR_DIGITS, PANE_SUMS, PartialPanes, fold_panes, fold_user_panes
-from sentinel.panes import LOG_SCALE, histogram_bucket, unpack_histogram
+from sentinel.events.folding import Folder
+from sentinel.pane_blocks import PANE_SUMS, PaneBlock, from_texts, merge, to_text
+from sentinel.panes import LOG_SCALE, Pane, UserPane, histogram_bucket, shard_of
+from sentinel.user_tally import UserTally
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -63,15 +66,37 @@ def encoded(call: dict[str, Any], number: int) -> bytes:
     return json.dumps(event).encode()
 
 
-def folded(batch: list[dict[str, Any]], first: int = 0) -> tuple[PartialPanes, dict[tuple[Any, ...], int]]:
-    """Panes of a batch, and events by (tenant, application, user, start)."""
+def folded(batch: list[dict[str, Any]], first: int = 0) -> list[tuple[int, PaneBlock]]:
+    """The blocks of a batch with their shards."""
     times = [NOW_MS + call["offset_ms"] for call in batch]
     decoded = decode_batch([encoded(call, first + number) for number, call in enumerate(batch)], times, NOW)
     assert not decoded.rejects
     columns = columns_of(decoded.events, np.array(times, np.int64))
-    users = fold_user_panes(columns)
-    counts = {(*key, start): events for key, start, events in zip(users.keys, users.starts_ms.tolist(), users.events.tolist(), strict=True)}
-    return fold_panes(columns, [event.event_id for event in decoded.events]), counts
+    return Folder().fold(columns, [event.event_id or uuid.UUID(int=0) for event in decoded.events])
+
+
+def collected(*parts: list[tuple[int, PaneBlock]]) -> list[PaneBlock]:
+    """As SQL collects them: the blocks of each shard's second joined as text, then merged."""
+    texts: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for shard, block in (entry for part in parts for entry in part):
+        texts[shard, block.start_ms].append(to_text(block))
+    return [from_texts(",".join(found)) for found in texts.values()]
+
+
+def panes_of(blocks: list[PaneBlock]) -> dict[tuple[Any, ...], Pane]:
+    return {(pane.tenant_id, pane.application_id, pane.model, pane.start_ms): pane for block in blocks for pane in block.panes()}
+
+
+def without_any(panes: dict[tuple[Any, ...], Pane]) -> dict[tuple[Any, ...], Pane]:
+    """One event of each pane is any of its events: which one may differ."""
+    return {key: msgspec.structs.replace(pane, first_event="") for key, pane in panes.items()}
+
+
+def user_panes(blocks: list[PaneBlock]) -> list[UserPane]:
+    tally = UserTally()
+    for block in blocks:
+        tally.add(block.start_ms, block.users)
+    return tally.close(NOW_MS + 3_600_000)
 
 
 def plain(batch: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -108,7 +133,7 @@ def plain(batch: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
             ):
                 pane[field] += amount
             if whole > 0:
-                pane["exemplars"][place] = max(pane["exemplars"][place], f"{whole:0{EXEMPLAR_DIGITS}d}{ID.format(number)}")
+                pane["exemplars"][place] = max(pane["exemplars"][place], f"{whole:016d}{ID.format(number)}")
             if name == "latency":
                 pane["hist"][histogram_bucket(value)] += 1
     return panes
@@ -117,41 +142,53 @@ def plain(batch: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(calls, min_size=1, max_size=40))
 def test_folding_is_what_one_event_after_the_other_gives(batch: list[dict[str, Any]]) -> None:
-    found, users = folded(batch)
-    wanted = plain(batch)
-    assert {(*key, start) for key, start in zip(found.keys, found.starts_ms.tolist(), strict=True)} == wanted.keys()
-    for key, start, sums, exemplars in zip(found.keys, found.starts_ms.tolist(), found.sums.tolist(), found.exemplars, strict=True):
-        pane = wanted[(*key, start)]
-        assert dict(zip(PANE_SUMS, sums, strict=False)) == {name: pane[name] for name in PANE_SUMS}
-        assert unpack_histogram(sums[len(PANE_SUMS) :]) == pane["hist"]
-        assert list(exemplars[:3]) == pane["exemplars"]
-        assert uuid.UUID(exemplars[3])
-    named = [(c["tenant_id"], c["application_id"], c["user_id"], NOW_MS + c["offset_ms"]) for c in batch if c["user_id"]]
-    counted: dict[tuple[Any, ...], int] = defaultdict(int)
-    for tenant, application, user, time_ms in named:
-        counted[tenant, application, user, time_ms - time_ms % 10_000] += 1
-    assert users == counted
+    blocks = folded(batch)
+    assert all(shard == shard_of(key[0], key[1]) for shard, block in blocks for key in block.keys)
+    found, wanted = panes_of(collected(blocks)), plain(batch)
+    assert found.keys() == wanted.keys()
+    for key, pane in found.items():
+        expected = wanted[key]
+        assert {name: getattr(pane, name) for name in PANE_SUMS} == {name: expected[name] for name in PANE_SUMS}
+        assert pane.latency_hist == expected["hist"]
+        tops = (
+            (pane.latency_max_us, pane.latency_max_event),
+            (pane.token_max, pane.token_max_event),
+            (pane.cost_max_nano, pane.cost_max_event),
+        )
+        assert [f"{number:016d}{event}" if event else "" for number, event in tops] == expected["exemplars"]
+        assert uuid.UUID(pane.first_event)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(calls, min_size=1, max_size=40))
+def test_user_panes_know_how_many_users_there_were_and_who_was_busiest(batch: list[dict[str, Any]]) -> None:
+    counted: dict[tuple[Any, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for call in batch:
+        time_ms = NOW_MS + call["offset_ms"]
+        if call["user_id"]:
+            counted[call["tenant_id"], call["application_id"], time_ms - time_ms % 10_000][call["user_id"]] += 1
+    found = user_panes(collected(folded(batch)))
+    assert {(p.tenant_id, p.application_id, p.start_ms): (p.users, p.events, p.top_user_events, p.top_user) for p in found} == {
+        key: (len(users), sum(users.values()), *max((count, user) for user, count in users.items())) for key, users in counted.items()
+    }
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(calls, min_size=2, max_size=30), st.data())
 def test_however_the_stream_is_cut_the_merged_panes_are_the_same(batch: list[dict[str, Any]], data: st.DataObject) -> None:
     cut = data.draw(st.integers(1, len(batch) - 1))
-    parts = [folded(batch[:cut])[0], folded(batch[cut:], cut)[0]]
-    assert merged(parts) == merged([folded(batch)[0]])
+    whole, parts = collected(folded(batch)), collected(folded(batch[cut:], cut), folded(batch[:cut]))
+    assert without_any(panes_of(parts)) == without_any(panes_of(whole))
+    assert user_panes(parts) == user_panes(whole)
 
 
-def merged(parts: list[PartialPanes]) -> dict[tuple[Any, ...], tuple[list[int], list[str]]]:
-    """As SQL merges them: sums by SUM, exemplars by MAX ("any event" is any)."""
-    result: dict[tuple[Any, ...], tuple[list[int], list[str]]] = {}
-    for part in parts:
-        for key, start, sums, exemplars in zip(part.keys, part.starts_ms.tolist(), part.sums.tolist(), part.exemplars, strict=True):
-            before = result.get((*key, start), ([0] * len(sums), ["", "", ""]))
-            result[(*key, start)] = (
-                [a + b for a, b in zip(before[0], sums, strict=True)],
-                [max(pair) for pair in zip(before[1], exemplars[:3], strict=True)],
-            )
-    return result
+def test_a_merged_block_merges_on() -> None:
+    """What the journal holds is a merged block, and reading it back must not change it."""
+    base = {"event_type": "llm.response", "status": "success", "tenant_id": "t", "application_id": "a", "user_id": "ann", "offset_ms": 0}
+    base |= {"total_tokens": 7, "prompt_tokens": None, "completion_tokens": None, "cost": 0.5, "latency_ms": 12.0}
+    blocks = collected(folded([base | {"model": "m1"}]), folded([base | {"model": "m2"}, base | {"model": "m1"}], 1))
+    assert panes_of([merge(blocks)]) == panes_of(blocks)
+    assert [pane.events for pane in merge(blocks).panes()] == [2, 1]
 
 
 def test_a_bad_record_is_refused_alone() -> None:

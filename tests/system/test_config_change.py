@@ -198,7 +198,7 @@ def test_event_time_stays_with_telemetry_while_it_is_quiet(stack: Stack, segment
 def _detectors_at_ms(stack: Stack) -> int:
     """The event time that the detectors on panes have reached, of the subtask that is furthest."""
     vertices = stack.rest.call(f"/jobs/{stack.job_id('standalone')}")["vertices"]
-    vertex = next(vertex["id"] for vertex in vertices if vertex["name"].startswith("detectors on panes"))
+    vertex = next(vertex["id"] for vertex in vertices if vertex["name"].startswith("panes of a shard"))
     names = [f"{subtask}.detectors_on_panes.currentOutputWatermark" for subtask in range(2)]
     url = f"{stack.endpoints.flink_rest_url}/jobs/{stack.job_id('standalone')}/vertices/{vertex}/metrics?get={','.join(names)}"
     with urllib.request.urlopen(url, timeout=20) as answer:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.stack
 
 JOB = "standalone"
 NAMED = {
-    "pane-detection": "detectors on panes",
+    "shard-panes": "panes of a shard",
     "correlation": "correlation",
     "alerting": "alert life cycle",
 }
