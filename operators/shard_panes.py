@@ -13,6 +13,7 @@ from operators.broadcast_configuration import BroadcastConfiguration
 from operators.journal import JournaledState
 from operators.sink_types import row_type
 from sentinel import pane_blocks
+from sentinel.anomaly import SHADOW
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.minute_rollups import STORED_COLUMNS, Minute, minutes_of
 from sentinel.shard import Results, Shard
@@ -22,8 +23,8 @@ from sentinel.timestamps import to_rfc3339
 INPUT_TYPE = Types.ROW([Types.INT(), Types.LONG(), Types.BOOLEAN(), Types.STRING()])
 """(shard, end in epoch ms, late, blocks as text)"""
 
-OUTPUT_TYPE = Types.ROW_NAMED(["application", "record"], [Types.STRING(), Types.STRING()])
-"""(tenant|application, anomaly JSON)"""
+OUTPUT_TYPE = Types.ROW_NAMED(["application", "record", "shadow"], [Types.STRING(), Types.STRING(), Types.BOOLEAN()])
+"""(tenant|application, anomaly JSON, whether a model in shadow mode made it)"""
 
 KEYS = ("tenant_id", "application_id", "model")
 MINUTE_COLUMNS: Columns = {**dict.fromkeys((*KEYS, "minute"), str), **dict.fromkeys(STORED_COLUMNS, int)}
@@ -45,7 +46,7 @@ class ShardPanes(BroadcastConfiguration):
         # A shard lives as long as this instance, its state is written at each call; a restore makes new instances.
         self._shards: dict[int, Shard] = {}
         self._timers: dict[int, int] = {}
-        self._versions: dict[int, int] = {}
+        self._configs: dict[int, RuntimeConfig | None] = {}
 
     def open(self, runtime_context: RuntimeContext) -> None:
         self._journal = JournaledState(runtime_context, "shard")
@@ -72,10 +73,10 @@ class ShardPanes(BroadcastConfiguration):
         shard = self._shards.get(number)
         if shard is None:
             shard = self._shards[number] = self._restored(config)
-            self._versions[number] = config.version if config else 0
-        elif config is not None and config.version != self._versions[number]:
+            self._configs[number] = config
+        elif config is not None and config is not self._configs[number]:
             shard.apply_config(config)
-            self._versions[number] = config.version
+            self._configs[number] = config
             # The journal is read back under one configuration.
             self._journal.replace(number, shard.to_state())
         return shard
@@ -103,7 +104,7 @@ class ShardPanes(BroadcastConfiguration):
         for minute in results.minutes:
             yield MINUTES, _row(minute)
         for anomaly in results.anomalies:
-            yield Row(f"{anomaly.tenant_id}|{anomaly.application_id}", anomaly.to_json().decode())
+            yield Row(f"{anomaly.tenant_id}|{anomaly.application_id}", anomaly.to_json().decode(), anomaly.status == SHADOW)
 
 
 def _row(minute: Minute) -> Row:

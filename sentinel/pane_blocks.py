@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sentinel.detection.facts import Fact
 from sentinel.panes import HISTOGRAM_BUCKETS, PANE_WIDTH_MS, Pane
 
 PANE_SUMS = (
@@ -76,6 +77,8 @@ class PaneBlock:
     ids: list[bytes]
     """For each row the four ids of `EXEMPLARS`, 16 bytes each, one after the other"""
     users: list[UserCounts] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    """What rules with memory must know of single events of that second"""
 
     def panes(self) -> list[Pane]:
         """The rows as panes."""
@@ -91,6 +94,7 @@ class _Wire(msgspec.Struct, array_like=True):
     maxima: bytes
     ids: bytes
     users: list[UserCounts]
+    facts: list[Fact]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -108,6 +112,7 @@ def to_bytes(block: PaneBlock) -> bytes:
         block.maxima.tobytes(),
         b"".join(block.ids),
         block.users,
+        block.facts,
     )
     return _encoder.encode(wire)
 
@@ -124,6 +129,7 @@ def from_bytes(data: bytes) -> PaneBlock:
         maxima=np.frombuffer(wire.maxima, np.int64).reshape(rows, MAXIMA),
         ids=[wire.ids[begin : begin + width] for begin in range(0, len(wire.ids), width)],
         users=wire.users,
+        facts=wire.facts,
     )
 
 
@@ -148,7 +154,8 @@ def merge(blocks: Sequence[PaneBlock]) -> PaneBlock:
     maxima = np.zeros((len(keys), MAXIMA), np.int64)
     np.maximum.at(maxima, rows, np.concatenate([block.maxima for block in blocks]))
     ids = _merged_ids(blocks, rows.tolist(), maxima.tolist())
-    return PaneBlock(blocks[0].start_ms, keys, sums, histograms, maxima, ids, [part for block in blocks for part in block.users])
+    users, facts = [part for block in blocks for part in block.users], [fact for block in blocks for fact in block.facts]
+    return PaneBlock(blocks[0].start_ms, keys, sums, histograms, maxima, ids, users, facts)
 
 
 def _added(rows: npt.NDArray[np.int64], size: int, parts: list[IntMatrix]) -> IntMatrix:

@@ -13,6 +13,7 @@ import msgspec
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.engine import ShardEngine
+from sentinel.detection.facts import Fact
 from sentinel.detection.state import StateError, check_version
 from sentinel.minute_rollups import Minute, MinuteRollups
 from sentinel.pane_blocks import PaneBlock, UserCounts
@@ -46,11 +47,12 @@ class Shard:
 
     def on_second(self, block: PaneBlock, end_ms: int) -> Results:
         """The whole of the second that ends at `end_ms`; event time has come that far."""
-        panes: list[Pane | UserPane] = []
+        panes: list[Pane | UserPane | Fact] = []
         if self._minutes is not None:
             self._minutes.add(block)
         if self._engine is not None:
             panes += block.panes()
+            panes += block.facts
             self._tally.add(block.start_ms, block.users)
         return self._advance(panes, end_ms - 1)
 
@@ -66,7 +68,7 @@ class Shard:
             due.append(timer)
         return min(due, default=None)
 
-    def _advance(self, panes: list[Pane | UserPane], watermark_ms: int) -> Results:
+    def _advance(self, panes: list[Pane | UserPane | Fact], watermark_ms: int) -> Results:
         minutes = self._minutes.close(watermark_ms + 1) if self._minutes else []
         if self._engine is None:
             return Results([], minutes)

@@ -19,6 +19,8 @@ from pyflink.table.types import DataType
 from pyflink.table.udf import ScalarFunction, udf
 
 from sentinel.config.runtime import RuntimeConfig
+from sentinel.detection.facts import Fact
+from sentinel.detection.failures import Failures
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import Columns, columns_of, joined
 from sentinel.events.decode import decode_batch
@@ -53,7 +55,8 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
 
     def open(self, function_context: FunctionContext) -> None:
         self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
-        self._rules = EventRules(self._watch.current)
+        self._failures = Failures()
+        self._rules = EventRules(self._watch.current, self._failures)
         self._folder = Folder()
         # Libraries and rules stay for good: out of the collector's sight they cost it nothing (2 to 3 µs an event otherwise).
         gc.collect()
@@ -77,6 +80,7 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
         parts: list[Columns] = []
         ids: list[uuid.UUID] = []
+        facts: list[Fact] = []
         for begin in range(0, size, CHUNK):
             part = slice(begin, begin + CHUNK)
             decoded = decode_batch(values[part], times_ms[part].tolist())
@@ -93,15 +97,16 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
                 found = rules.evaluate(decoded.events, columns, new_ids, now_ms)
                 if found:
                     out["anomalies"][begin] = "\n".join(anomaly.to_json().decode() for anomaly in found)
+                facts += rules.facts(decoded.events, columns, new_ids, found)
                 parts.append(columns)
                 ids += new_ids
         if ids:
-            _place_blocks(out, self._folder.fold(joined(parts), ids))
+            _place_blocks(out, self._folder.fold(joined(parts), ids, facts))
         return pd.DataFrame({field.name: out[field.name] for field in RESULT_TYPE.fields}, copy=False)
 
     def _current_rules(self, config: RuntimeConfig) -> EventRules:
         if config.version != self._rules.config.version:
-            self._rules = EventRules(config)
+            self._rules = EventRules(config, self._failures)
         return self._rules
 
 

@@ -20,7 +20,7 @@ def event_findings(t_env: StreamTableEnvironment) -> None:
 
 def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
     """All findings of an application together: (anomaly rows for the sinks, rows (alert key, JSON) for alerting)."""
-    findings = "SELECT application, record FROM event_findings UNION ALL SELECT application, record FROM pane_findings"
+    findings = "SELECT application, record FROM event_findings UNION ALL SELECT application, record FROM pane_findings WHERE NOT shadow"
     keyed = keyed_rows(t_env, findings, correlation.INPUT_TYPE)
     rows = keyed.connect(configuration).process(correlation.Correlation(snapshot), output_type=correlation.OUTPUT_TYPE)
     rows = rows.name("correlation").uid("correlation")

@@ -1,4 +1,4 @@
-"""Facts: what the hop tells the rules of an application about single events, rare or folded, one JSON array a fact.
+"""Facts: what the hop tells the rules of an application about single events, rare or folded.
 
 A *match* says that an event (or `count` of them in a row) met the conditions in `mask`; an *aggregate* sums up the events of one key and second
 that a rule counts. Facts of a second travel with its panes and are judged when event time has passed it.
@@ -21,7 +21,7 @@ UserRow = tuple[str, str, str, int, int, int]
 """User, model, region ('' where unknown), events, tokens, cost in nano-USD."""
 
 
-class Fact(msgspec.Struct, array_like=True, omit_defaults=False):
+class Fact(msgspec.Struct, array_like=True):
     """One fact. `part` is the place of a condition in a composite; `key` what the rule keeps apart (user, session …), '' for all.
 
     Users (rule ''): what each user did in the second, for all behavioural detectors of the application.
@@ -49,20 +49,6 @@ class Fact(msgspec.Struct, array_like=True, omit_defaults=False):
     @property
     def end_ms(self) -> int:
         return self.start_ms + FACT_WIDTH_MS
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Fact)
-
-
-def fact_line(fact: Fact) -> str:
-    """The fact as one line without tabs or line breaks outside of JSON strings, where they are escaped."""
-    return "fact\t" + _encoder.encode(fact).decode()
-
-
-def parse_fact(line: str) -> Fact:
-    """The fact of a line. Raises msgspec.ValidationError for a line of another shape."""
-    return _decoder.decode(line[5:])
 
 
 def bucket_of(value: float) -> int:

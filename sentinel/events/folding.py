@@ -7,12 +7,13 @@ exactly (`sentinel.pane_blocks`), because every quantity is an integer sum or a 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
 import xxhash
 
+from sentinel.detection.facts import Fact
 from sentinel.events.columns import Columns, FloatColumn, IntColumn
 from sentinel.pane_blocks import EXEMPLARS, ID_BYTES, PANE_SUMS, PaneBlock, UserCounts
 from sentinel.panes import HISTOGRAM_BUCKETS, HISTOGRAM_FIRST_MS, HISTOGRAM_GROWTH, LOG_SCALE, PANE_WIDTH_MS, shard_of
@@ -56,8 +57,8 @@ class Folder:
         self._codes = _Codes()
         self._hashes = _UserHashes()
 
-    def fold(self, columns: Columns, event_ids: Sequence[uuid.UUID]) -> list[tuple[int, PaneBlock]]:
-        """(shard, partial panes of one second) of the batch, one entry for each shard and second that it touches."""
+    def fold(self, columns: Columns, event_ids: Sequence[uuid.UUID], facts: Iterable[Fact] = ()) -> list[tuple[int, PaneBlock]]:
+        """(shard, partial panes of one second) of the batch, one entry for each shard and second that it touches; facts of its events beside them."""
         if len(self._codes) > _KNOWN_LIMIT:
             self._codes = _Codes()
         codes = np.array([self._codes[key] for key in columns.keys], np.int64)
@@ -77,6 +78,9 @@ class Folder:
         keys = self._codes.keys_by_code
         row_keys = [keys[code] for code in codes[order[bounds]].tolist()]
         users = self._users(columns, seconds)
+        facts_of: dict[tuple[int, int], list[Fact]] = {}
+        for fact in facts:
+            facts_of.setdefault((shard_of(fact.tenant_id, fact.application_id), fact.start_ms // PANE_WIDTH_MS - first_second), []).append(fact)
         found: list[tuple[int, PaneBlock]] = []
         for begin, end in pairwise([*starts.tolist(), len(bounds)]):
             shard, second = divmod(int(blocks[begin]), span)
@@ -88,6 +92,7 @@ class Folder:
                 maxima=maxima[begin:end],
                 ids=ids[begin:end],
                 users=users.get((shard, second), []),
+                facts=facts_of.get((shard, second), []),
             )
             found.append((shard, block))
         return found

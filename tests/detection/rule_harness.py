@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,13 +14,13 @@ from sentinel.anomaly import Anomaly
 from sentinel.config.load import parse_config
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.engine import ShardEngine
-from sentinel.detection.facts import Fact, fact_line
+from sentinel.detection.facts import Fact
 from sentinel.detection.failures import Failures
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import columns_of
 from sentinel.events.decode import decode_batch
-from sentinel.events.folding import PANE_SUMS, fold_panes
-from sentinel.pane_lines import parse_panes
+from sentinel.events.folding import Folder
+from sentinel.pane_blocks import from_texts, to_text
 from sentinel.panes import Pane, UserPane
 
 START_MS = 1_800_000_000_000
@@ -75,18 +76,15 @@ class Job:
         decoded = decode_batch([json.dumps(content).encode() for _, content in events], times, datetime.fromtimestamp(START_MS / 1000 + 60, UTC))
         assert not decoded.rejects, decoded.rejects[0]
         columns = columns_of(decoded.events, np.array(times, np.int64)[decoded.rows])
-        ids = [str(event.event_id or f"event-{self._ids + number:04d}") for number, event in enumerate(decoded.events)]
+        ids = [event.event_id or uuid.UUID(int=self._ids + number + 1) for number, event in enumerate(decoded.events)]
         self._ids += len(ids)
         found = self.rules.evaluate(decoded.events, columns, ids, times[0])
         facts = self.rules.facts(decoded.events, columns, ids, found)
         self.found += found
         self.facts += facts
-        panes = fold_panes(columns, ids)
-        lines = [fact_line(fact) for fact in facts]
-        for key, start, sums, exemplars in zip(panes.keys, panes.starts_ms.tolist(), panes.sums.tolist(), panes.exemplars, strict=True):
-            lines.append("\t".join(["pane", str(start), *key, *exemplars, *map(str, sums)]))
-        assert len(PANE_SUMS) <= len(panes.sums[0])
-        self.take(parse_panes("\n".join(lines)))
+        for _, block in Folder().fold(columns, ids, facts):
+            block = from_texts(to_text(block))
+            self.take([*block.panes(), *block.facts])
 
     def take(self, panes: list[Pane | UserPane | Fact], watermark_ms: int = 0) -> None:
         """Panes as the pane stage hands them over."""
