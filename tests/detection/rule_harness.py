@@ -58,6 +58,11 @@ def event(at_s: float, kind: str = "llm.response", application: str = "chat", us
     return START_MS + round(at_s * 1000), content
 
 
+def event_name(number: int) -> str:
+    """The id of the event that was sent as number `number`, when it brought none."""
+    return str(uuid.UUID(int=number + 1))
+
+
 class Job:
     """The path of the job for one shard. `send` takes a batch; `close` moves event time on."""
 
@@ -76,7 +81,7 @@ class Job:
         decoded = decode_batch([json.dumps(content).encode() for _, content in events], times, datetime.fromtimestamp(START_MS / 1000 + 60, UTC))
         assert not decoded.rejects, decoded.rejects[0]
         columns = columns_of(decoded.events, np.array(times, np.int64)[decoded.rows])
-        ids = [event.event_id or uuid.UUID(int=self._ids + number + 1) for number, event in enumerate(decoded.events)]
+        ids = [event.event_id or uuid.UUID(event_name(self._ids + number)) for number, event in enumerate(decoded.events)]
         self._ids += len(ids)
         found = self.rules.evaluate(decoded.events, columns, ids, times[0])
         facts = self.rules.facts(decoded.events, columns, ids, found)

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from rule_harness import START_MS, Job, event, record, rule, runtime, seconds
+from rule_harness import START_MS, Job, event, event_name, record, rule, runtime, seconds
 
 from sentinel.detection.engine import ShardEngine
 from sentinel.detection.rules.sequence import Match, Pattern, SequenceState
@@ -34,7 +34,7 @@ def test_one_event_then_another_within_a_time() -> None:
     (found,) = run.of("seq")
     assert seconds([found]) == [20.5]
     assert found.severity == "critical" and found.detector_type == "rule"
-    assert found.context["sample_events"] == ["event-0000", "event-0002"]
+    assert found.context["sample_events"] == [event_name(0), event_name(2)]
     assert found.description == "Failed, then asked within 30 s; it took 20.5 s (chat)"
     assert record(found)["context"]["window_start"] == "2027-01-15T08:00:00.000Z"
 
@@ -218,7 +218,7 @@ def test_functions_over_a_window(config: dict[str, Any], observed: Any) -> None:
     run.close(10.5)
     last = run.of("agg")[-1]
     assert last.metrics["observed_value"] == observed
-    assert last.context["sample_events"] and set(last.context["sample_events"]) <= {f"event-{n:04d}" for n in range(10)}
+    assert last.context["sample_events"] and set(last.context["sample_events"]) <= {event_name(n) for n in range(10)}
 
 
 def test_the_window_slides_and_the_limit_is_said() -> None:
@@ -321,7 +321,7 @@ def test_a_composite_builds_on_other_detectors_of_events_and_of_panes() -> None:
     run.send(*[event(20 + n, latency_ms=900.0) for n in range(3)])
     run.close(60)
     assert run.of("both") and "attack found something within 60 s" in run.of("both")[0].description
-    assert run.of("both")[0].context["sample_events"][0] == "event-0000"
+    assert run.of("both")[0].context["sample_events"][0] == event_name(0)
 
 
 # -- running ------------------------------------------------------------------------------------------------------------------
