@@ -199,7 +199,7 @@ def _detectors_at_ms(stack: Stack) -> int:
     """The event time that the detectors on panes have reached, of the subtask that is furthest."""
     vertices = stack.rest.call(f"/jobs/{stack.job_id('standalone')}")["vertices"]
     vertex = next(vertex["id"] for vertex in vertices if vertex["name"].startswith("panes of a shard"))
-    names = [f"{subtask}.detectors_on_panes.currentOutputWatermark" for subtask in range(2)]
+    names = [f"{subtask}.panes_of_a_shard.currentOutputWatermark" for subtask in range(2)]
     url = f"{stack.endpoints.flink_rest_url}/jobs/{stack.job_id('standalone')}/vertices/{vertex}/metrics?get={','.join(names)}"
     with urllib.request.urlopen(url, timeout=20) as answer:
         return max((int(metric["value"]) for metric in json.loads(answer.read())), default=-1)
