@@ -17,7 +17,7 @@ from services.gateway.service import RunningGateway
 from services.gateway.settings import Ports
 from services.stack.errors import StackError
 from tests.support.doors import Doors, OpenDoors
-from tests.support.kafka import Broker
+from tests.support.kafka import Broker, free_port
 
 _numbers = count()
 
@@ -45,18 +45,17 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def _open(
-    broker: Broker, loop: asyncio.AbstractEventLoop, folder: Path, ingestion: dict[str, Any], limits: BufferLimits | None, topic: str | None
+    bootstrap: str, loop: asyncio.AbstractEventLoop, folder: Path, ingestion: dict[str, Any], limits: BufferLimits | None, name: str
 ) -> Doors:
-    name = topic or broker.topic(f"doors-{next(_numbers)}", partitions=2)
     starting = RunningGateway.start(
         Ingestion.model_validate(ingestion),
-        {"bootstrap.servers": broker.bootstrap},
+        {"bootstrap.servers": bootstrap},
         folder / name,
         ports=Ports(0, 0, 0, 0),
         topic=name,
         limits=limits,
     )
-    return Doors(asyncio.run_coroutine_threadsafe(starting, loop).result(30), broker.bootstrap, name)
+    return Doors(asyncio.run_coroutine_threadsafe(starting, loop).result(30), bootstrap, name)
 
 
 def _close(doors: Doors, loop: asyncio.AbstractEventLoop) -> None:
@@ -69,8 +68,9 @@ def open_doors(broker: Broker, loop: asyncio.AbstractEventLoop, tmp_path: Path) 
     """Opens doors with the given section `ingestion`; closes them after the test."""
     opened: list[Doors] = []
 
-    def start(ingestion: dict[str, Any] | None = None, *, limits: BufferLimits | None = None, topic: str | None = None) -> Doors:
-        opened.append(_open(broker, loop, tmp_path, ingestion or {}, limits, topic))
+    def start(ingestion: dict[str, Any] | None = None, *, limits: BufferLimits | None = None) -> Doors:
+        topic = broker.topic(f"doors-{next(_numbers)}", partitions=2)
+        opened.append(_open(broker.bootstrap, loop, tmp_path, ingestion or {}, limits, topic))
         return opened[-1]
 
     yield start
@@ -80,7 +80,7 @@ def open_doors(broker: Broker, loop: asyncio.AbstractEventLoop, tmp_path: Path) 
 
 @pytest.fixture(scope="session")
 def common_doors(broker: Broker, loop: asyncio.AbstractEventLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    opened = _open(broker, loop, tmp_path_factory.mktemp("doors"), {}, None, None)
+    opened = _open(broker.bootstrap, loop, tmp_path_factory.mktemp("doors"), {}, None, broker.topic("doors", partitions=2))
     yield opened
     _close(opened, loop)
 
@@ -90,3 +90,17 @@ def doors(common_doors: Doors) -> Doors:
     """Open doors with defaults, the same for all tests; each sees only what came since it began."""
     common_doors.begin()
     return common_doors
+
+
+@pytest.fixture
+def lonely_doors(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> Iterator[OpenDoors]:
+    """As `open_doors`, with no Kafka behind them."""
+    opened: list[Doors] = []
+
+    def start(ingestion: dict[str, Any] | None = None, *, limits: BufferLimits | None = None) -> Doors:
+        opened.append(_open(f"127.0.0.1:{free_port()}", loop, tmp_path, ingestion or {}, limits, f"lonely-{len(opened)}"))
+        return opened[-1]
+
+    yield start
+    for doors in opened:
+        _close(doors, loop)
