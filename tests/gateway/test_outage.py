@@ -1,0 +1,163 @@
+"""Kafka killed and the gateway killed -9 under load: every acknowledged event is in Kafka, once after dedup by event id, in order within its key."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from services.stack.errors import StackError
+from services.stack.paths import project_root
+from tests.support.doors import event, lines
+from tests.support.kafka import Broker, free_port
+from tests.support.streams import read_topic
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.recovery, pytest.mark.timeout(240)]
+SENDERS, BATCH, PAUSE_S = 6, 10, 0.06
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
+    try:
+        started = Broker(tmp_path / "kafka")
+    except StackError as error:
+        pytest.skip(f"the jars of Kafka cannot be had here: {error}")
+    started.topic("llm-telemetry")
+    yield started
+    started.kill()
+
+
+class GatewayProcess:
+    """`sentinel gateway` as a process that can be killed and started again on the same ports and data."""
+
+    def __init__(self, bootstrap: str, folder: Path) -> None:
+        folder.mkdir()
+        config = folder / "sentinel-config.yaml"
+        config.write_text("ingestion: {}\n")
+        self.port = free_port()
+        command = [
+            sys.executable,
+            "-m",
+            "services.cli.main",
+            "gateway",
+            f"--config={config}",
+            f"--bootstrap={bootstrap}",
+            f"--data={folder}",
+        ]
+        self._command = [*command, f"--http-port={self.port}", *(f"--{door}-port=0" for door in ("grpc", "otlp-grpc", "otlp-http"))]
+        self._log = folder / "gateway.log"
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._command, stderr=output, cwd=project_root(), env=os.environ | {"PYTHONPATH": str(project_root())}
+            )
+        wait_for(self._answers, 60, f"the gateway to start; its log: {self._log.read_text()[-500:]}", pause_s=0.1)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> str:
+        self.process.terminate()
+        assert self.process.wait(30) == 0
+        return self._log.read_text()
+
+    def metric(self, name: str) -> float:
+        page = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
+        return next(float(line.split()[1]) for line in page.splitlines() if line.startswith(f"{name} "))
+
+    def rss_mib(self) -> float:
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self._log.read_text()[-2000:]
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/livez", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+class Load:
+    """Senders that send each batch until it is acknowledged, one application a sender."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/api/v1/telemetry/events"
+        self._stop = threading.Event()
+        self.acknowledged: list[list[str]] = [[] for _ in range(SENDERS)]
+        self.tries_again = 0
+        self._threads = [threading.Thread(target=self._send, args=(number,), daemon=True) for number in range(SENDERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive()
+
+    def _send(self, number: int) -> None:
+        with httpx.Client(timeout=30) as client:
+            while not self._stop.is_set():
+                batch = [event(application_id=f"app-{number}") for _ in range(BATCH)]
+                body = lines(batch)
+                while not self._taken(client, body):
+                    self.tries_again += 1
+                    time.sleep(0.1)
+                self.acknowledged[number] += [one["event_id"] for one in batch]
+                time.sleep(PAUSE_S)
+
+    def _taken(self, client: httpx.Client, body: bytes) -> bool:
+        try:
+            return client.post(self._url, content=body, headers={"content-type": "application/x-ndjson"}).status_code == 202
+        except httpx.HTTPError:
+            return False
+
+
+def test_nothing_acknowledged_is_lost_when_kafka_and_the_gateway_are_killed(own_broker: Broker, tmp_path: Path) -> None:
+    gateway = GatewayProcess(own_broker.bootstrap, tmp_path / "gateway")
+    load = Load(gateway.port)
+    time.sleep(2)
+    own_broker.kill()
+    wait_for(lambda: gateway.metric("sentinel_gateway_spilling") == 1, 30, "the gateway to spill", pause_s=0.1)
+    time.sleep(2)
+    on_disk, memory = gateway.metric("sentinel_gateway_overflow_events"), gateway.rss_mib()
+    gateway.kill()
+    gateway.start()
+    assert gateway.metric("sentinel_gateway_overflow_events") >= on_disk > 0, "a new gateway finds what the killed one had acknowledged"
+    time.sleep(3)
+    own_broker.restart()
+    time.sleep(1)
+    load.finish()
+    wait_for(lambda: gateway.metric("sentinel_gateway_spilling") == 0, 60, "the overflow to drain", pause_s=0.1)
+    assert gateway.metric("sentinel_gateway_overflow_bytes") == 0
+    log = gateway.stop()
+    assert '"event":"direct"' in log
+
+    stored: dict[str, list[str]] = {}
+    records = read_topic(own_broker.bootstrap, "llm-telemetry")
+    for record in records:
+        found = json.loads(record.value)
+        stored.setdefault(found["application_id"], []).append(found["event_id"])
+    acknowledged = sum(map(len, load.acknowledged))
+    for number, sent in enumerate(load.acknowledged):
+        once = list(dict.fromkeys(stored[f"app-{number}"]))
+        # What was sent before the end and acknowledged to nobody may be there besides, behind it.
+        assert once[: len(sent)] == sent, "each acknowledged event once, in the order in which it was sent"
+    repeated = len(records) - sum(len(set(ids)) for ids in stored.values())
+    assert load.tries_again > 0, "the senders felt the kill"
+    print(
+        f"{acknowledged:,} acknowledged, {len(records):,} records, {repeated:,} of them repeated; {on_disk:,.0f} on disk at the kill, {memory:.0f} MiB"
+    )
