@@ -74,7 +74,7 @@ class KafkaLane:
             if error is not None:
                 batch.refused(error)
             batch.left -= 1
-            if batch.left == 0:
+            if batch.left == 0 and not self._stop.is_set():
                 self._finished.append(batch)
                 if not self._scheduled:
                     self._scheduled = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from dataclasses import dataclass, field
@@ -125,6 +126,9 @@ def _bound(host: str, port: int) -> socket.socket:
 
 async def run(ingestion: Ingestion, kafka: dict[str, Any], data: Path, ports: Ports, host: str) -> None:
     """Runs until SIGTERM or SIGINT."""
+    # Libraries that reconnect say so at every try; our own events say what matters.
+    for name in ("aio_pika", "aiormq", "grpc", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

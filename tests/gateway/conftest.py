@@ -55,12 +55,7 @@ def _open(
         topic=name,
         limits=limits,
     )
-    return Doors(asyncio.run_coroutine_threadsafe(starting, loop).result(30), bootstrap, name)
-
-
-def _close(doors: Doors, loop: asyncio.AbstractEventLoop) -> None:
-    doors.http.close()
-    asyncio.run_coroutine_threadsafe(doors.running.stop(), loop).result(30)
+    return Doors(asyncio.run_coroutine_threadsafe(starting, loop).result(30), loop, bootstrap, name)
 
 
 @pytest.fixture
@@ -75,14 +70,14 @@ def open_doors(broker: Broker, loop: asyncio.AbstractEventLoop, tmp_path: Path) 
 
     yield start
     for doors in opened:
-        _close(doors, loop)
+        doors.close()
 
 
 @pytest.fixture(scope="session")
 def common_doors(broker: Broker, loop: asyncio.AbstractEventLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     opened = _open(broker.bootstrap, loop, tmp_path_factory.mktemp("doors"), {}, None, broker.topic("doors", partitions=2))
     yield opened
-    _close(opened, loop)
+    opened.close()
 
 
 @pytest.fixture
@@ -103,4 +98,4 @@ def lonely_doors(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> Iterator[Op
 
     yield start
     for doors in opened:
-        _close(doors, loop)
+        doors.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -40,13 +41,21 @@ def lines(events: list[dict[str, Any]]) -> bytes:
 class Doors:
     """A running gateway and its topic."""
 
-    def __init__(self, running: RunningGateway, bootstrap: str, topic: str) -> None:
+    def __init__(self, running: RunningGateway, loop: asyncio.AbstractEventLoop, bootstrap: str, topic: str) -> None:
         self.running, self.bootstrap, self.topic = running, bootstrap, topic
+        self._loop, self._closed = loop, False
         self.url = f"http://127.0.0.1:{running.ports['http']}"
         self.grpc = f"127.0.0.1:{running.ports['grpc']}"
         self.http = httpx.Client(base_url=self.url, timeout=30)
         self._start: dict[int, int] = {}
         self._page = ""
+
+    def close(self) -> None:
+        """Stops the gateway; a second time does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.http.close()
+            asyncio.run_coroutine_threadsafe(self.running.stop(), self._loop).result(30)
 
     def begin(self) -> None:
         """From here on, `records`, `events` and `metric` speak of what comes after."""
