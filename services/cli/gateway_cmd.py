@@ -36,6 +36,8 @@ def gateway(
     from services.gateway.tenants import TokenError
     from services.stack.paths import Layout, default_home
 
+    # The thread that hears Kafka's confirmations waits this long at most for a busy event loop (Python's default is 5 ms).
+    sys.setswitchinterval(0.001)
     folder = data or Layout(default_home()).data
     try:
         servers = kafka_bootstrap(bootstrap)
