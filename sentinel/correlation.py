@@ -32,6 +32,7 @@ from sentinel.detection.detection import SEVERITIES
 from sentinel.detection.state import StateError, check_version
 from sentinel.evidence import evidence_sql
 from sentinel.identity import stable_id
+from sentinel.shield import of_detector
 from sentinel.timestamps import from_rfc3339
 
 STATE_VERSION = 1
@@ -91,6 +92,7 @@ class Correlator:
         self._window_ms = round(config.correlation.window_s * 1000)
         self._max_related = config.correlation.max_related
         self._resolve_ms = max(1, round(config.resolve_timeout_s * 1000))
+        self._shields = [(detector.id, detector.scope, detector.actions) for detector in config.detectors if any(a.shield for a in detector.actions)]
         self._keep_ms = self._window_ms + max(self._window_ms, round(config.dedup.window_s * 1000)) + SLACK_MS
 
     def __len__(self) -> int:
@@ -108,6 +110,7 @@ class Correlator:
         if seen_ms > self._newest_ms:
             self._newest_ms = seen_ms
             updates = self._expire(now_ms)
+        self._ask_shield(anomaly)
         record = self._record(anomaly, seen_ms)
         record.touched_ms = now_ms
         self._records[anomaly.anomaly_id] = record
@@ -158,6 +161,13 @@ class Correlator:
                 record.sent_ms, record.sent_mark = now_ms, mark
                 updates.append(update)
         return updates
+
+    def _ask_shield(self, anomaly: Anomaly) -> None:
+        """A new anomaly carries what its detector asks of Shield."""
+        for detector_id, scope, actions in self._shields:
+            if detector_id == anomaly.detector_id and scope.matches(anomaly.tenant_id, anomaly.application_id, anomaly.model or None):
+                anomaly.actions_taken = of_detector(actions, anomaly)
+                return
 
     def _record(self, anomaly: Anomaly, first_ms: int) -> Record:
         last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)

@@ -29,6 +29,9 @@ def anomalies(t_env: StreamTableEnvironment, settings: JobSettings, rows: DataSt
     view_of(t_env, "anomalies", rows)
     statements.add_insert_sql("INSERT INTO anomaly_records SELECT tenant_id || '|' || application_id, record FROM anomalies")
     _into_postgres(t_env, settings, statements, "anomalies", ANOMALY_COLUMNS, "anomaly_id")
+    # Once an anomaly: in JSON without spaces these texts can only be its own keys, since quotes inside a value are escaped.
+    shield = """SELECT tenant_id, record FROM anomalies WHERE record LIKE '%"actions_taken":[{%' AND record LIKE '%"update":false%'"""
+    _to_shield(t_env, settings, statements, "shield_orders", shield)
 
 
 def shadow_findings(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet) -> None:
@@ -57,6 +60,15 @@ def alerts(
         t_env, settings, statements, "alerts", {name: kind for name, kind in ALERT_COLUMNS.items() if name != "record"}, "alert_id"
     )
     _into_postgres(t_env, settings, statements, "notifications", NOTIFICATION_COLUMNS, "notification_id")
+    # What an alert asks for, and its end, which revokes what was asked for by it or its anomalies.
+    shield = """SELECT tenant_id, record FROM alerts WHERE status = 'resolved' OR record LIKE '%"shield":[{%'"""
+    _to_shield(t_env, settings, statements, "shield_releases", shield)
+
+
+def _to_shield(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet, table: str, query: str) -> None:
+    """Into `sentinel-shield-actions`, keyed by tenant: what belongs together stays in order."""
+    kafka_sinks.keyed_records(t_env, settings, table, "sentinel-shield-actions")
+    statements.add_insert_sql(f"INSERT INTO {table} {query}")
 
 
 def _into_postgres(

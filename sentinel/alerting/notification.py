@@ -11,6 +11,7 @@ from sentinel.alerting.policy import CompiledDefinition, Policy
 from sentinel.alerting.records import MAX_ANOMALY_IDS, AlertRecord, NotificationRecord, NotifiedAlert, Status, notification_id
 from sentinel.alerting.state import SEVERITIES, GroupState, Member, rank
 from sentinel.anomaly import Anomaly
+from sentinel.shield import of_definition
 from sentinel.timestamps import to_rfc3339
 
 STILL_FIRING = "0001-01-01T00:00:00Z"
@@ -20,6 +21,7 @@ STILL_FIRING = "0001-01-01T00:00:00Z"
 def annotations_of(anomaly: Anomaly) -> dict[str, str]:
     """What people read about an anomaly, as text: summary, description, id, score and the metric's values."""
     annotations = {"summary": anomaly.title, "description": anomaly.description, "anomaly_id": anomaly.anomaly_id}
+    annotations["correlation_group"] = anomaly.correlation.get("group_id", "")
     annotations["score"] = f"{anomaly.score:.4g}"
     annotations |= {name: f"{value:.6g}" for name, value in anomaly.metrics.items()}
     return {name: value for name, value in annotations.items() if value}
@@ -30,13 +32,16 @@ def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecor
     resolved = state.phase == "resolved"
     newest = max(state.members.values(), key=lambda member: member.newest)
     severity = SEVERITIES[state.severity]
+    labels = dict(sorted({**state.labels, **dict(key.group), "tenant_id": key.tenant_id, "severity": severity}.items()))
+    definition, summary = policy.definitions.get(key.definition_id), newest.annotations.get("summary", "")
+    shield = of_definition(definition.source, state.alert_id, labels, summary, to_rfc3339(state.starts_at)) if definition and not resolved else []
     return AlertRecord(
         alert_id=state.alert_id,
         definition_id=key.definition_id,
         tenant_id=key.tenant_id,
         status="resolved" if resolved else "firing",
         severity=severity,
-        labels=dict(sorted({**state.labels, **dict(key.group), "tenant_id": key.tenant_id, "severity": severity}.items())),
+        labels=labels,
         annotations=newest.annotations,
         group_key=key.to_text(),
         starts_at=to_rfc3339(state.starts_at),
@@ -47,6 +52,7 @@ def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecor
         receivers=sorted(state.receivers),
         config_version=policy.version,
         fingerprint=fingerprint({"tenant_id": key.tenant_id, "definition_id": key.definition_id, **dict(key.group)}),
+        shield=shield,
     )
 
 
@@ -93,6 +99,7 @@ def notification_record(
         text=text,
         created_at=to_rfc3339(at_ms),
         config_version=policy.version,
+        definition_id=key.definition_id,
         **content,
     )
 

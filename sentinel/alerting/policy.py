@@ -57,6 +57,9 @@ class CompiledDefinition:
         }
         self.group_by = None if definition.grouping is None else group_names(definition.grouping, config)
         self.targets = tuple(targets_of([direct_route(root, definition.id, definition.receivers)], config))
+        asks = config.incident_auto_create or any(action.type == "incident" for action in definition.actions)
+        incidents = tuple(receiver.name for receiver in config.receivers if receiver.type == "incident") if asks else ()
+        self.incident_targets = tuple(targets_of([direct_route(root, definition.id, incidents)], config))
         self.max_frequency_ms = round((definition.max_frequency_s or 0) * 1000)
         self.window_ms = None if definition.aggregation_window_s is None else round(definition.aggregation_window_s * 1000)
         self.active_hours = None if definition.schedule is None else ActiveHours(definition.schedule)
@@ -99,9 +102,13 @@ class Policy:
         return labels_of(anomaly, alertname, definition.labels, group_by)
 
     def targets(self, definition: CompiledDefinition, labels: Mapping[str, str]) -> list[Target]:
-        """Where an alert with these labels goes: to the receivers that the definition names, else through the routing tree."""
-        if definition.targets:
-            return list(definition.targets)
+        """Where an alert with these labels goes: to the receivers that the definition names, else through the routing tree; beside them
+        to the Incident Manager when it is to be told."""
+        chosen = list(definition.targets) or self._routed(definition, labels)
+        named = {target.receiver for target in chosen}
+        return chosen + [target for target in definition.incident_targets if target.receiver not in named]
+
+    def _routed(self, definition: CompiledDefinition, labels: Mapping[str, str]) -> list[Target]:
         key = (definition.source.id, tuple(labels.items()))
         found = self._routes.get(key)
         if found is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -38,6 +38,8 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     receivers: list[str]
     config_version: int
     fingerprint: str
+    shield: list[dict[str, Any]] = []
+    """What Shield is asked to enforce while the alert fires (`sentinel.shield`)."""
 
     def to_json(self) -> bytes:
         """The record as UTF-8 JSON; equal records give equal bytes."""
@@ -82,6 +84,7 @@ class NotificationRecord(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     created_at: str
     config_version: int
+    definition_id: str = ""
 
     def to_json(self) -> bytes:
         """The record as UTF-8 JSON; equal records give equal bytes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sentinel.config.action_checks import action_findings, action_warnings, detector_warnings
 from sentinel.config.alerting_checks import alerting_references
 from sentinel.config.canonical import Path
 from sentinel.config.detection import Detector
@@ -13,13 +14,13 @@ from sentinel.config.model import SentinelConfig
 from sentinel.config.privacy import Privacy, TenantPrivacy
 from sentinel.config.rules import CompositeParams
 from sentinel.config.runnable import RUNNABLE
+from sentinel.config.types import camel
 
 _UNUSED_SECTIONS = {
     "storage": "addresses and retention of stores; the running stack's are used",
     "observability": "metrics, logs and traces of Sentinel itself",
     "ha": "leader election and singleton tasks",
     "api": "the API gateway",
-    "integrations": "integrations with neighbours",
     "retention": "retention tiers",
     "components": "auto-scaling policies",
     "multi_region": "several regions",
@@ -38,6 +39,7 @@ def broken_references(config: SentinelConfig) -> Iterator[Finding]:
     """Receivers, time intervals, escalation policies and detectors that are named somewhere and defined nowhere."""
     yield from alerting_references(config.alerting)
     yield from _unhashable(config)
+    yield from action_findings(config)
     ids = [detector.id for detector in config.detection.detectors.items]
     yield from _parts_of_composites(config)
     for tenant, settings in config.tenants.items():
@@ -82,6 +84,8 @@ def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Pa
     yield from _detectors(config)
     yield from _replaced_stores(config)
     yield from _alerting(config)
+    yield from action_warnings(config)
+    yield from _integrations(config)
     if config.mode != "standalone":
         yield ("mode",), f"mode {config.mode} is not run by this release: the configuration is used as for standalone"
     for section, keys in _UNUSED_KEYS.items():
@@ -98,6 +102,13 @@ def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Pa
             yield (key,), f"this section is checked and kept, and not used by this release ({what})"
 
 
+def _integrations(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
+    unused = {"observatory": "telemetry is read from Kafka", "governance_dashboard": "metrics push"}
+    for name, what in unused.items():
+        if getattr(config.integrations, name):
+            yield ("integrations", camel(name)), f"this section is checked and kept, and not used by this release ({what})"
+
+
 def _detectors(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
     common: Path = ("detection", "detectors", "items")
     lists = [(common, config.detection.detectors.items)]
@@ -106,8 +117,8 @@ def _detectors(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
         for number, detector in enumerate(items):
             if detector.enabled and detector.strategy not in RUNNABLE:
                 yield (*path, number, "strategy"), f"detector {detector.id}: strategy {detector.strategy} is not run by this release"
-            if any(action.shield for action in detector.actions):
-                yield (*path, number, "actions"), f"detector {detector.id}: Shield actions are kept, and not sent by this release"
+            for told in detector_warnings(config, detector):
+                yield (*path, number, "actions"), told
 
 
 def _ingestion(given: Any) -> Iterator[tuple[Path, str]]:
@@ -146,7 +157,7 @@ def _alerting(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
             text = f"definition {definition.alert_id}: trigger {definition.conditions.trigger} is not run by this release"
             yield (*path, "conditions", "trigger"), text
         for position, action in enumerate(definition.actions):
-            if action.type != "notification":
+            if action.type == "webhook":
                 text = f"definition {definition.alert_id}: action {action.type} is kept, and not done by this release"
                 yield (*path, "actions", position, "type"), text
     if alerting.routing.default_receiver is None:

@@ -8,6 +8,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, WithJsonSchema, fiel
 from pydantic_core import PydanticCustomError
 
 from sentinel.config.runnable import RULES, RUNNABLE
+from sentinel.config.shield import ShieldKind, ShieldSettings
 from sentinel.config.strategies import STRATEGIES
 from sentinel.config.types import ConfigModel, Name, PositiveDuration, PositiveInt
 from sentinel.metrics_vocabulary import METRICS, metric_names
@@ -30,8 +31,8 @@ class DetectorAction(ConfigModel):
 
     alert: Name | None = None
     severity: Severity | None = None
-    shield: Literal["block", "rate_limit", "throttle", "quarantine", "alert_only"] | None = None
-    config: dict[str, Any] | None = Field(default=None, description="Settings of the Shield action: endpoint, target, duration, parameters")
+    shield: ShieldKind | None = None
+    config: ShieldSettings | None = Field(default=None, description="Settings of the Shield action")
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from sentinel.config.document import MAX_BYTES, DocumentError, read_document
 from sentinel.config.environment import environment_overrides, merged
 from sentinel.config.errors import ConfigError, Finding, Problem, findings, path_text
 from sentinel.config.model import SentinelConfig
+from sentinel.config.receivers import INCIDENT_RECEIVER
 
 DEFAULT_FILE = FilePath(__file__).parent / "defaults" / "sentinel-config.yaml"
 """The built-in configuration."""
@@ -206,7 +207,18 @@ def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
             if isinstance(routing, dict):
                 for key in ("defaultReceiver", "routes"):
                     routing.setdefault(key, defaults["alerting"]["routing"][key])
+        alerting["receivers"] = _with_incidents(alerting["receivers"], document.get("integrations"))
     return result
+
+
+def _with_incidents(receivers: Any, integrations: Any) -> Any:
+    """The receivers, and one for incidents where the Incident Manager is configured and the receivers have none."""
+    manager = integrations.get("incidentManager") if isinstance(integrations, dict) else None
+    if not isinstance(receivers, list) or not isinstance(manager, dict) or manager.get("enabled") is False:
+        return receivers
+    if any(isinstance(receiver, dict) and receiver.get("type") == "incident" for receiver in receivers):
+        return receivers
+    return [*receivers, {"name": INCIDENT_RECEIVER, "type": "incident"}]
 
 
 def _section(parent: Any, key: str) -> Any:

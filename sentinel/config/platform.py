@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from sentinel.alerting.templates import Template
 from sentinel.config.ingestion import ServerTls
+from sentinel.config.receivers import Url
+from sentinel.config.shield import Endpoint
 from sentinel.config.storage import ClientTls
 from sentinel.config.types import ConfigModel, Duration, Port, PositiveDuration, PositiveInt, Ratio, Reference, Secret
+from sentinel.incidents import MAX_TEXT, check_conditions
 
 
 class RestApi(ConfigModel):
@@ -85,24 +89,47 @@ class Observatory(ConfigModel):
 
 
 class Shield(ConfigModel):
-    endpoint: str
-    timeout: PositiveDuration = 5.0
-    retries: int = Field(default=3, ge=0)
+    """LLM-Shield, which enforces actions."""
+
+    endpoint: Endpoint
+    timeout: PositiveDuration = Field(default=5.0, le=30)
+    retries: int = Field(default=3, ge=0, le=20, description="Attempts for one action; `retry.shieldAction` says it in more detail")
+    tls: ClientTls = Field(default=ClientTls(), description="Certificates for an endpoint grpcs://")
 
 
 class AutoCreate(ConfigModel):
+    """Alerts that become incidents by themselves: those for which all conditions hold (labels, annotations, `score: ">= 0.9"`)."""
+
     enabled: bool = True
-    conditions: list[dict[str, str | float]] = Field(default=[])
+    conditions: list[dict[str, str | float]] = Field(default=[], max_length=50)
+
+    @field_validator("conditions")
+    @classmethod
+    def _can_be_evaluated(cls, conditions: list[dict[str, str | float]]) -> list[dict[str, str | float]]:
+        check_conditions(conditions)
+        return conditions
 
 
 class IncidentMapping(ConfigModel):
+    """Severities (critical: P1, …), and templates of title, description, source and tags."""
+
     severity: dict[Literal["info", "warning", "critical"], str] = Field(default={})
-    fields: dict[str, str | list[str]] = Field(default={})
+    fields: dict[Literal["title", "description", "source", "tags"], str | list[str]] = Field(default={})
+
+    @field_validator("fields")
+    @classmethod
+    def _templates(cls, fields: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+        for source in fields.values():
+            for text in [source] if isinstance(source, str) else source:
+                Template(text, MAX_TEXT)
+        return fields
 
 
 class IncidentManager(ConfigModel):
+    """LLM-Incident-Manager. Without a receiver of type incident, one named `incident-manager` is there."""
+
     enabled: bool = True
-    endpoint: str
+    endpoint: Url
     api_key: Secret | None = None
     api_key_file: str | None = None
     auto_create: AutoCreate | None = None
@@ -110,7 +137,9 @@ class IncidentManager(ConfigModel):
 
 
 class GovernanceDashboard(ConfigModel):
-    endpoint: str
+    """The Governance Dashboard, to which metrics are pushed."""
+
+    endpoint: Url
     api_key: Secret | None = None
     api_key_file: str | None = None
 

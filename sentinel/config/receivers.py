@@ -142,6 +142,13 @@ class AppriseConfig(_Sender):
         return self
 
 
+class IncidentConfig(_Sender):
+    """Creates, updates and closes incidents at `integrations.incidentManager`."""
+
+
+INCIDENT_RECEIVER: Final = "incident-manager"
+"""The receiver of type incident that is there when the Incident Manager is configured and none is named."""
+
 RECEIVER_TYPES: Final[dict[str, type[ConfigModel]]] = {
     "webhook": WebhookConfig,
     "email": EmailConfig,
@@ -149,6 +156,7 @@ RECEIVER_TYPES: Final[dict[str, type[ConfigModel]]] = {
     "pagerduty": PagerDutyConfig,
     "teams": TeamsConfig,
     "apprise": AppriseConfig,
+    "incident": IncidentConfig,
 }
 """Settings by receiver type."""
 

@@ -108,6 +108,11 @@ class DetectorConfig(msgspec.Struct, frozen=True):
     actions: tuple[DetectorAction, ...] = ()
     name: str = ""
 
+    @property
+    def shields_users(self) -> bool:
+        """Whether Shield is asked to act on users: then each user is an anomaly of its own."""
+        return any(action.shield and (action.shield_config or {}).get("target", "entity") in ("entity", "user") for action in self.actions)
+
 
 class Correlation(msgspec.Struct, frozen=True):
     """Which anomalies belong together (per tenant and application)."""
@@ -148,6 +153,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True):
     resolve_timeout_s: float = 300.0
     external_url: str = ""
     privacy: PrivacySettings = PrivacySettings()
+    incident_auto_create: bool = False
 
     @classmethod
     def from_snapshot(cls, version: int, snapshot: dict[str, Any]) -> "RuntimeConfig":

@@ -40,7 +40,13 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
         resolve_timeout_s=parse_duration(alerting["resolveTimeout"]),
         external_url=alerting["externalUrl"],
         privacy=settings_from(snapshot),
+        incident_auto_create=_auto_create(snapshot.get("integrations", {}).get("incidentManager", {})),
     )
+
+
+def _auto_create(manager: dict[str, Any]) -> bool:
+    """Whether alerts become incidents that no definition asks for; the dispatcher judges the conditions."""
+    return bool(manager.get("enabled")) and bool(manager.get("autoCreate", {}).get("enabled"))
 
 
 def _detectors(items: list[dict[str, Any]], tenants: dict[str, Any]) -> tuple[DetectorConfig, ...]:

@@ -38,12 +38,19 @@ class AnomalyContext(OpenModel):
 
 
 class ActionTaken(OpenModel):
-    """One action that followed."""
+    """One action that followed; a request to Shield also says what exactly was asked."""
 
-    action: Literal["alert", "shield_block", "shield_rate_limit", "log"] | None = None
+    action: Literal["alert", "shield_block", "shield_rate_limit", "shield_throttle", "shield_quarantine", "shield_alert_only", "log"] | None = (
+        None
+    )
     target: str | None = Field(default=None, examples=["pagerduty-oncall"])
     status: Literal["pending", "success", "failed"] | None = None
     timestamp: Timestamp | None = None
+    action_id: Uuid | None = Field(default=None, description="Id of the action at Shield")
+    duration_s: float | None = Field(default=None, ge=0, description="Seconds that the action lasts")
+    reason: str | None = None
+    parameters: dict[str, str] | None = None
+    endpoint: str | None = Field(default=None, description="Where it is enforced; empty is the configured Shield")
 
 
 class CorrelationRef(OpenModel):

@@ -17,7 +17,7 @@ import typer
 
 from sentinel.timestamps import to_rfc3339
 from services.cli.connection import NoAddressError, kafka_bootstrap, postgres_dsn
-from services.cli.output import print_table
+from services.cli.output import print_rows
 from services.cli.safe_text import safe_text
 from services.dlq.errors import DlqError
 
@@ -28,7 +28,7 @@ Dsn = Annotated[str | None, typer.Option(help="Postgres; default: SENTINEL_POSTG
 Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o", help="table or json.")]
 Receiver = Annotated[str | None, typer.Option(help="Only those for this receiver.")]
 
-CONFIG_WAIT_S = 15.0
+COUNTS = ("notifications", "delivered", "waiting", "dead", "attempts")
 STATUS = """
 SELECT receiver, count(*) AS notifications, count(*) FILTER (WHERE state = 'delivered') AS delivered,
        count(*) FILTER (WHERE state IN ('waiting', 'sending', 'failed')) AS waiting,
@@ -78,7 +78,7 @@ def status(output: Output = "table", dsn: Dsn = None) -> None:
     except psycopg.Error as error:
         print(f"the ledger cannot be read: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         raise typer.Exit(1) from None
-    _print(rows, ["receiver", "notifications", "delivered", "waiting", "dead", "attempts", "last_delivered", "last_error"], output)
+    print_rows(rows, ["receiver", "notifications", "delivered", "waiting", "dead", "attempts", "last_delivered", "last_error"], output, COUNTS)
 
 
 @app.command("dead-letters")
@@ -87,7 +87,7 @@ def dead_letters(receiver: Receiver = None, output: Output = "table", bootstrap:
     with _one_sentence():
         letters = _letters(kafka_bootstrap(bootstrap), receiver)
     rows = [{name: value for name, value in letter.items() if name != "original_base64"} for letter in letters]
-    _print(rows, ["notification_id", "failed_at", "receiver", "title", "attempts", "reason"], output)
+    print_rows(rows, ["notification_id", "failed_at", "receiver", "title", "attempts", "reason"], output, COUNTS)
 
 
 @app.command("replay")
@@ -122,8 +122,10 @@ def test_receiver(
     bootstrap: Bootstrap = None,
 ) -> None:
     """Send a test notification to one receiver now."""
+    from services.dispatcher.config_watch import config_in_force
+
     with _one_sentence():
-        version, snapshot = _of_file(config) if config else _in_force(kafka_bootstrap(bootstrap))
+        version, snapshot = _of_file(config) if config else config_in_force(kafka_bootstrap(bootstrap))
         note = asyncio.run(_send_test(version, snapshot, receiver, "resolved" if resolved else "firing"))
     print(f"{receiver} accepted the test notification" + (f" ({safe_text(note)})" if note else ""))
 
@@ -137,19 +139,6 @@ def _of_file(path: Path) -> tuple[int, dict[str, Any]]:
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
-
-
-def _in_force(bootstrap: str) -> tuple[int, dict[str, Any]]:
-    from services.dispatcher.config_watch import ConfigWatch
-
-    watch = ConfigWatch(bootstrap, quiet=True)
-    watch.start()
-    try:
-        if not watch.wait(CONFIG_WAIT_S):
-            raise DlqError(f"the configuration was not read from Kafka within {CONFIG_WAIT_S:g} s")
-        return watch.current()
-    finally:
-        watch.close()
 
 
 async def _send_test(version: int, config: dict[str, Any], receiver: str, status: str) -> str | None:
@@ -189,11 +178,3 @@ def _letters(bootstrap: str, receiver: str | None) -> list[dict[str, Any]]:
 
     letters = [orjson.loads(stored.value) for stored in scan(bootstrap, TOPIC)]
     return [letter for letter in letters if receiver in (None, letter["receiver"])]
-
-
-def _print(rows: list[dict[str, Any]], columns: list[str], output: str) -> None:
-    if output == "json":
-        sys.stdout.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
-        return
-    shown = [[safe_text(value) if isinstance(value := row[column], str) else value for column in columns] for row in rows]
-    print_table(columns, shown, ["notifications", "delivered", "waiting", "dead", "attempts"])

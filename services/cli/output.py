@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
+from services.cli.safe_text import safe_text
+
 
 class Output(StrEnum):
     """Value of `-o`."""
@@ -44,3 +46,14 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours}h {minutes}m"
     return f"{minutes}m {rest}s" if minutes else f"{rest}s"
+
+
+def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], output: str, numbers: Sequence[str] = ()) -> None:
+    """Rows as a table of the columns, or as JSON; what others wrote is made safe for a terminal."""
+    import orjson
+
+    if output == "json":
+        sys.stdout.write(orjson.dumps(list(rows), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+        return
+    shown = [[safe_text(value) if isinstance(value := row[column], str) else value for column in columns] for row in rows]
+    print_table(columns, shown, numbers)

@@ -10,9 +10,11 @@ import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 from services.dispatcher.events import Sparingly, log_event
+from services.dlq.errors import DlqError
 
 TOPIC = "sentinel-config"
 KEY = b"global"
+CONFIG_WAIT_S = 15.0
 
 
 class ConfigWatch:
@@ -85,3 +87,15 @@ class ConfigWatch:
             self._log("config_refused", offset=message.offset(), error=f"{type(reason).__name__}: expected {{version, config}}")
             return
         self._log("config", version=self._current[0])
+
+
+def config_in_force(bootstrap: str) -> tuple[int, dict[str, Any]]:
+    """Version and configuration that are in force now, for commands. Raises DlqError when Kafka does not say."""
+    watch = ConfigWatch(bootstrap, quiet=True)
+    watch.start()
+    try:
+        if not watch.wait(CONFIG_WAIT_S):
+            raise DlqError(f"the configuration was not read from Kafka within {CONFIG_WAIT_S:g} s")
+        return watch.current()
+    finally:
+        watch.close()

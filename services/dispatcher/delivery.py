@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
 
 import stamina
 
@@ -18,7 +19,7 @@ from services.dispatcher.errors import SendError
 from services.dispatcher.events import log_event, plain
 from services.dispatcher.gate import Gates
 from services.dispatcher.ledger import Ledger
-from services.dispatcher.notification import Notification, digest, parse
+from services.dispatcher.notification import digest
 
 
 class Outcome(StrEnum):
@@ -68,18 +69,45 @@ class DeadLetter:
     attempts: int
 
 
-Send = Callable[[Notification], Awaitable[str | None]]
-"""Sends one notification to the receiver that it names: returns a note or None, raises SendError."""
+class Message(Protocol):
+    """What a record holds, whoever it is for; the ledger goes by `notification_id`."""
+
+    notification_id: str
+    receiver: str
+    tenant_id: str
+    title: str
+
+
+Sent = TypeVar("Sent", bound=Message)
+Send = Callable[[Sent], Awaitable[str | None]]
+"""Sends one message to the receiver that it names: returns a note or None, raises SendError."""
 Bury = Callable[[DeadLetter], Awaitable[None]]
 """Writes a dead letter durably; returns when it is acknowledged."""
 
 
-class Delivery:
-    """Delivers records one at a time; any number of receivers may use one instance at once."""
+class Delivery(Generic[Sent]):
+    """Delivers records one at a time; any number of receivers may use one instance at once.
+
+    Args:
+        parse: from the record's bytes to the message; raises ValueError, and the record becomes a dead letter.
+        policy: the retries in force, asked for every record.
+        gates: circuit breakers and rate limits by receiver.
+        concerns: whether there is anything to do about a message; if not it is passed over and not booked.
+    """
 
     def __init__(
-        self, ledger: Ledger, send: Send, bury: Bury, policy: Callable[[], RetryPolicy] = RetryPolicy, gates: Gates | None = None
+        self,
+        ledger: Ledger,
+        send: Send[Sent],
+        bury: Bury,
+        policy: Callable[[], RetryPolicy] = RetryPolicy,
+        gates: Gates | None = None,
+        *,
+        parse: Callable[[bytes], Sent],
+        concerns: Callable[[Sent], Awaitable[bool]] | None = None,
     ) -> None:
+        self._concerns = concerns
+        self._parse = parse
         self._ledger = ledger
         self._send = send
         self._bury = bury
@@ -92,12 +120,14 @@ class Delivery:
         Cancelling stops the waits at once, but lets a send that is under way end and be booked.
         """
         try:
-            notification = parse(record.value)
+            notification = self._parse(record.value)
         except ValueError as error:
             receiver = record.topic.removeprefix("notify-")
             await self._bury(DeadLetter(record, f"{record.topic}/{record.partition}/{record.offset}", receiver, "", plain(str(error)), 0))
             log_event("dead", receiver=receiver, offset=record.offset, error=plain(str(error)))
             return Outcome.DEAD
+        if self._concerns and not await self._concerns(notification):
+            return Outcome.SKIPPED
         key = notification.notification_id
         state = await self._ledger.begin(key, notification.receiver, digest(record.value), again=record.again)
         if state != "sending":
@@ -118,7 +148,7 @@ class Delivery:
             return Outcome.DEAD
         return Outcome.DELIVERED
 
-    async def _attempt(self, notification: Notification, number: int, timeout_s: float) -> None:
+    async def _attempt(self, notification: Sent, number: int, timeout_s: float) -> None:
         """One attempt, booked either way."""
         key, receiver = notification.notification_id, notification.receiver
         started = asyncio.get_running_loop().time()
@@ -135,7 +165,7 @@ class Delivery:
         log_event("delivered", notification_id=key, receiver=receiver, tenant_id=tenant, attempt=number, took_ms=took_ms, note=note)
 
 
-    async def _bounded(self, notification: Notification, timeout_s: float) -> str | None:
+    async def _bounded(self, notification: Sent, timeout_s: float) -> str | None:
         """The send, whose only failure is SendError."""
         try:
             async with asyncio.timeout(timeout_s):

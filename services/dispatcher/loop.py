@@ -70,7 +70,9 @@ class DispatcherLoop:
         stop: asyncio.Event,
         housekeeping: Callable[[], None],
         health: Callable[[], dict[str, Any]],
+        topics: Sequence[str] = (PATTERN,),
     ) -> None:
+        self._topics = list(topics)
         self._source = source
         self._deliver = deliver
         self._stop = stop
@@ -96,7 +98,7 @@ class DispatcherLoop:
             self._gathered = [record for record in self._gathered if (record.topic, record.partition) not in lost]
             asyncio.run_coroutine_threadsafe(self._release(lost), loop).result(STOP_LIMIT_S + 5)
 
-        self._source.subscribe([PATTERN], on_revoke=revoked, on_lost=revoked)
+        self._source.subscribe(self._topics, on_revoke=revoked, on_lost=revoked)
         last_health = loop.time() - HEALTH_INTERVAL_S
         try:
             while not self._stop.is_set():

@@ -43,6 +43,7 @@ class Notification(msgspec.Struct, kw_only=True):
     alerts: list[AlertItem] = []
     created_at: str = ""
     config_version: int = 0
+    definition_id: str = ""
 
     @property
     def firing(self) -> int:

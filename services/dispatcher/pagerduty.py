@@ -1,4 +1,4 @@
-"""PagerDuty Events API v2: trigger, acknowledge and resolve, one incident an alert by `dedup_key`."""
+"""PagerDuty Events API v2: trigger, acknowledge and resolve, one incident a group by `dedup_key`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from services.dispatcher.settings import PagerDutySettings
 MAX_EVENT_BYTES = 512_000
 MAX_SUMMARY = 1_024
 MAX_VALUE = 20_000
-_MAX_KEY = 255
 _SEVERITIES = frozenset({"critical", "error", "warning", "info"})
 
 
 def dedup_key(notification: Notification) -> str:
-    """What makes events one incident: the alert's id, else a hash of tenant and group. PagerDuty's webhooks hand it back."""
-    if notification.alert_id and len(notification.alert_id) <= _MAX_KEY:
-        return notification.alert_id
-    return hashlib.sha256(f"{notification.tenant_id}\0{notification.group_key}".encode()).hexdigest()
+    """What makes events one incident: a hash of tenant, receiver and group. PagerDuty's webhooks hand it back as `incident_key`."""
+    return hashlib.sha256(f"{notification.tenant_id}\n{notification.receiver}\n{notification.group_key}".encode()).hexdigest()
 
 
 def event(notification: Notification, routing_key: str) -> dict[str, Any]:

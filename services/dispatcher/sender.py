@@ -7,17 +7,20 @@ from typing import Any
 
 import httpx
 
-from services.dispatcher import apprise_out, mail, pagerduty, slack, teams, webhook
+from services.dispatcher import apprise_out, incident, mail, pagerduty, slack, teams, webhook
 from services.dispatcher.errors import SendError
+from services.dispatcher.incident_book import IncidentBook
 from services.dispatcher.notification import Notification
 from services.dispatcher.settings import (
     AppriseSettings,
     EmailSettings,
+    IncidentSettings,
     PagerDutySettings,
     Settings,
     SlackSettings,
     TeamsSettings,
     WebhookSettings,
+    definition_action,
     receiver_settings,
 )
 
@@ -28,8 +31,9 @@ ConfigView = Callable[[], tuple[int, dict[str, Any]]]
 class Sender:
     """Sends a notification to the receiver that it names."""
 
-    def __init__(self, config: ConfigView, http: httpx.AsyncClient) -> None:
+    def __init__(self, config: ConfigView, http: httpx.AsyncClient, incidents: IncidentBook | None = None) -> None:
         self._config = config
+        self._incidents = incidents
         self._http = http
 
     async def __call__(self, notification: Notification) -> str | None:
@@ -57,5 +61,11 @@ class Sender:
                 return await pagerduty.send(self._http, settings, notification)
             case TeamsSettings():
                 return await teams.send(self._http, settings, notification)
+            case IncidentSettings():
+                if self._incidents is None:
+                    raise SendError("incidents are kept in Postgres, which was not given", retryable=False)
+                definition = notification.definition_id or notification.common_labels.get("alert_definition", "")
+                action = definition_action(self._config()[1], definition, "incident")
+                return await incident.send(self._http, settings, notification, self._incidents, action)
             case AppriseSettings():
                 return await apprise_out.send(settings, notification)

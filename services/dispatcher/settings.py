@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Fiel
 from pydantic.alias_generators import to_camel
 
 from sentinel.config.units import parse_duration
+from sentinel.incidents import SEVERITIES
 from services.dispatcher.delivery import RetryPolicy
 from services.dispatcher.errors import SendError
 
@@ -142,7 +143,48 @@ class AppriseSettings(_Settings):
         return [whole, *sorted((part for part in parts if len(part) >= 6), key=len, reverse=True)]
 
 
-Settings = WebhookSettings | EmailSettings | SlackSettings | TeamsSettings | PagerDutySettings | AppriseSettings
+class AutoCreate(_Settings):
+    """When an incident is created without anybody asking; see `sentinel.incidents`."""
+
+    conditions: list[dict[str, str | float]] = []
+
+
+class IncidentMapping(_Settings):
+    """Severities and templates."""
+
+    severity: dict[str, str] = {}
+    fields: dict[str, str | list[str]] = {}
+
+
+class IncidentSettings(_Settings):
+    """The Incident Manager: `integrations.incidentManager`, with what the receiver says otherwise."""
+
+    endpoint: str = Field(pattern=r"^https?://[^\s/]+")
+    api_key: SecretStr | None = None
+    auto_create: AutoCreate | None = None
+    mapping: IncidentMapping = IncidentMapping()
+    timeout_s: float = Field(default=10.0, gt=0, le=10)
+
+    @property
+    def conditions(self) -> list[dict[str, str | float]]:
+        """All must hold for an incident that no definition asks for."""
+        return self.auto_create.conditions if self.auto_create else []
+
+    @property
+    def fields(self) -> dict[str, str | list[str]]:
+        """Templates by field."""
+        return self.mapping.fields
+
+    def severity(self, of_alert: str) -> str:
+        """P1 … of critical, warning, info."""
+        return self.mapping.severity.get(of_alert) or SEVERITIES.get(of_alert, "P2")
+
+    def secrets(self) -> list[str]:
+        """What must not appear in an error text."""
+        return [self.api_key.get_secret_value()] if self.api_key else []
+
+
+Settings = WebhookSettings | EmailSettings | SlackSettings | TeamsSettings | PagerDutySettings | AppriseSettings | IncidentSettings
 TYPES: dict[str, type[Settings]] = {
     "webhook": WebhookSettings,
     "email": EmailSettings,
@@ -150,6 +192,7 @@ TYPES: dict[str, type[Settings]] = {
     "teams": TeamsSettings,
     "pagerduty": PagerDutySettings,
     "apprise": AppriseSettings,
+    "incident": IncidentSettings,
 }
 
 
@@ -181,12 +224,25 @@ def receiver_settings(config: dict[str, Any], name: str, version: int) -> Settin
     kind = found.get("type")
     if kind not in TYPES:
         raise SendError(f"receiver {name!r} has type {kind!r}: expected one of {', '.join(TYPES)}", retryable=False)
-    given = _with_secrets(found.get("config") or {}, name)
+    given = _with_secrets(_base(config, kind) | (found.get("config") or {}), name)
     try:
         return TYPES[kind].model_validate(given)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False, include_url=False))
         raise SendError(f"receiver {name!r}: {problems}", retryable=False) from None
+
+
+def _base(config: dict[str, Any], kind: str) -> dict[str, Any]:
+    """What a receiver of the type has from another part of the configuration."""
+    manager = (config.get("integrations") or {}).get("incidentManager") or {}
+    return {name: value for name, value in manager.items() if name != "enabled"} if kind == "incident" else {}
+
+
+def definition_action(config: dict[str, Any], definition_id: str, kind: str) -> dict[str, Any] | None:
+    """The `config` of an alert definition's first action of the type; None when it has none."""
+    definitions = (config.get("alerting") or {}).get("definitions") or []
+    actions = [action for entry in definitions if entry.get("alert_id") == definition_id for action in entry.get("actions", [])]
+    return next((dict(action.get("config") or {}) for action in actions if action.get("type") == kind), None)
 
 
 def _with_secrets(value: Any, name: str) -> Any:
@@ -225,6 +281,13 @@ def _secret_file(path: str, name: str) -> str:
 def notification_policy(config: dict[str, Any]) -> RetryPolicy:
     """How notifications are retried: `retry.alertNotification` of the configuration."""
     return _policy((config.get("retry") or {}).get("alertNotification") or {}, RetryPolicy())
+
+
+def shield_policy(config: dict[str, Any]) -> RetryPolicy:
+    """How Shield is asked again: `retry.shieldAction`, else `integrations.shield.retries` attempts, 0.5 s to 5 s apart."""
+    shield = (config.get("integrations") or {}).get("shield") or {}
+    usual = RetryPolicy(attempts=max(1, shield.get("retries", 3)), wait_initial_s=0.5, wait_max_s=5.0, jitter_s=0.25)
+    return _policy((config.get("retry") or {}).get("shieldAction") or {}, usual)
 
 
 def _policy(given: dict[str, Any], usual: RetryPolicy) -> RetryPolicy:

@@ -13,7 +13,9 @@ from werkzeug import Request, Response
 
 from services.dispatcher.delivery import DeadLetter, Delivery, Outcome, Record, RetryPolicy
 from services.dispatcher.http_post import client
+from services.dispatcher.incident_book import IncidentBook
 from services.dispatcher.ledger import Ledger
+from services.dispatcher.notification import Notification, parse
 from services.dispatcher.sender import Sender
 from services.dispatcher.service import quiet_libraries
 from services.storage.migrate import upgrade
@@ -76,15 +78,21 @@ class Bench:
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self.receivers: list[dict[str, Any]] = []
+        self.sections: dict[str, Any] = {}
+        """Other sections of the configuration, and of `alerting`."""
         self.letters: list[DeadLetter] = []
 
     def add(self, name: str, kind: str, **config: Any) -> None:
         self.receivers.append({"name": name, "type": kind, "config": config})
 
+    def config(self) -> dict[str, Any]:
+        alerting = {"receivers": self.receivers, **self.sections.get("alerting", {})}
+        return {**self.sections, "alerting": alerting}
+
     async def bury(self, letter: DeadLetter) -> None:
         self.letters.append(letter)
 
-    def run(self, work: Callable[[Delivery], Awaitable[Any]], policy: RetryPolicy = FAST, send: Any = None) -> Any:
+    def run(self, work: Callable[[Delivery[Notification]], Awaitable[Any]], policy: RetryPolicy = FAST, send: Any = None) -> Any:
         """One life of the dispatcher's core."""
 
         async def life() -> Any:
@@ -92,8 +100,8 @@ class Bench:
             await ledger.open()
             try:
                 async with client() as http:
-                    sender = send or Sender(lambda: (3, {"alerting": {"receivers": self.receivers}}), http)
-                    return await work(Delivery(ledger, sender, self.bury, lambda: policy))
+                    sender = send or Sender(lambda: (3, self.config()), http, IncidentBook(ledger.database))
+                    return await work(Delivery(ledger, sender, self.bury, lambda: policy, parse=parse))
             finally:
                 await ledger.close()
 

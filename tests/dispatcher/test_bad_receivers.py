@@ -11,6 +11,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from services.dispatcher.delivery import Delivery, Outcome, RetryPolicy
+from services.dispatcher.notification import Notification
 from tests.dispatcher.conftest import Bench, answers, record
 
 
@@ -85,7 +86,7 @@ def test_none_of_them_delays_another(bench: Bench, httpserver: HTTPServer) -> No
         bench.add("error", "slack", webhookUrl=httpserver.url_for("/error"))
         bench.add("moved", "slack", webhookUrl=httpserver.url_for("/moved"))
 
-        async def all_at_once(delivery: Delivery) -> tuple[list[Outcome], int, list[Outcome]]:
+        async def all_at_once(delivery: Delivery[Notification]) -> tuple[list[Outcome], int, list[Outcome]]:
             bad = [asyncio.create_task(delivery.deliver(record(name, name))) for name in reasons]
             good = [await delivery.deliver(record(f"h-{number}")) for number in range(10)]
             waiting = sum(not task.done() for task in bad)

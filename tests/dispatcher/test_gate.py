@@ -8,7 +8,7 @@ import pytest
 from services.dispatcher.delivery import Delivery, Outcome
 from services.dispatcher.errors import SendError
 from services.dispatcher.gate import BreakerPolicy, Gates
-from services.dispatcher.notification import Notification
+from services.dispatcher.notification import Notification, parse
 from tests.dispatcher.conftest import FAST, Bench, record
 
 
@@ -105,8 +105,8 @@ def test_an_open_circuit_uses_up_no_attempt(bench: Bench) -> None:
             raise SendError("down", retryable=True)
         sent.append(notification.notification_id)
 
-    async def work(delivery: Delivery) -> list[Outcome]:
-        with_gates = Delivery(delivery._ledger, send, bench.bury, lambda: FAST, Gates(policy=BreakerPolicy(open_s=0.05)))
+    async def work(delivery: Delivery[Notification]) -> list[Outcome]:
+        with_gates = Delivery(delivery._ledger, send, bench.bury, lambda: FAST, Gates(policy=BreakerPolicy(open_s=0.05)), parse=parse)
         return [await with_gates.deliver(record(f"n-{number}")) for number in range(3)]
 
     assert bench.run(work, send=send) == [Outcome.DEAD, Outcome.DELIVERED, Outcome.DELIVERED]

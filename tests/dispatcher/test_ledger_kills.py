@@ -13,7 +13,7 @@ import pytest
 from services.dispatcher.delivery import DeadLetter, Delivery, Outcome
 from services.dispatcher.errors import SendError
 from services.dispatcher.ledger import Ledger
-from services.dispatcher.notification import Notification
+from services.dispatcher.notification import Notification, parse
 from tests.dispatcher.conftest import FAST, Bench, record
 from tests.support.postgres import PostgresServer
 
@@ -53,7 +53,7 @@ def life(dsn: str, point: str, sent: Any) -> None:
         async def bury(_letter: DeadLetter) -> None:
             raise AssertionError("nothing dies of a receiver here")
 
-        await Delivery(ledger, send, bury, lambda: FAST).deliver(record())
+        await Delivery(ledger, send, bury, lambda: FAST, parse=parse).deliver(record())
 
     asyncio.run(main())
 
@@ -116,7 +116,7 @@ def test_postgres_away_is_waited_for_and_nothing_is_sent_unbooked(bench: Bench, 
     async def send(_notification: Notification) -> None:
         calls.append(time.monotonic())
 
-    async def work(delivery: Delivery) -> tuple[Outcome, float]:
+    async def work(delivery: Delivery[Notification]) -> tuple[Outcome, float]:
         assert await delivery.deliver(record("n-0")) is Outcome.DELIVERED
         ledger_server.stop(hard=True)
         back: list[float] = []
@@ -142,7 +142,7 @@ def test_a_stop_lets_a_send_end_and_be_booked(bench: Bench) -> None:
     async def slow(_notification: Notification) -> None:
         await asyncio.sleep(0.3)
 
-    async def work(delivery: Delivery) -> None:
+    async def work(delivery: Delivery[Notification]) -> None:
         task = asyncio.create_task(delivery.deliver(record()))
         await asyncio.sleep(0.15)
         task.cancel()

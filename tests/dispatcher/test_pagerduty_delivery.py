@@ -1,5 +1,6 @@
 """PagerDuty Events v2: events against PagerDuty's own OpenAPI document, the life of an incident, and what counts as accepted."""
 
+import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ CONTRACT = next(
     ),
     None,
 )
+GROUP_KEY = hashlib.sha256(b"acme\nhook\nacme|latency").hexdigest()
 KEY = "0123456789abcdef0123456789abcdef"
 with_contract = pytest.mark.skipif(
     CONTRACT is None, reason="PagerDuty's OpenAPI document is not beside the checkout (../shared/contracts)"
@@ -49,7 +51,7 @@ def check(event: dict[str, Any]) -> None:
 def test_an_event_is_what_the_contract_says() -> None:
     event = pagerduty.event(parse(record().value), KEY)
     check(event)
-    assert (event["event_action"], event["dedup_key"], event["routing_key"]) == ("trigger", "a-1", KEY)
+    assert (event["event_action"], event["dedup_key"], event["routing_key"]) == ("trigger", GROUP_KEY, KEY)
     assert event["payload"]["severity"] == "critical"
     assert event["payload"]["custom_details"]["num_firing"] == 1
     assert event["links"] == [{"href": "http://127.0.0.1/a", "text": "Alert in LLM-Sentinel"}]
@@ -91,10 +93,10 @@ def test_what_is_too_long_loses_its_details_and_not_the_event() -> None:
     assert "longer than 512000" in event["payload"]["custom_details"]["error"]
 
 
-def test_one_incident_an_alert_and_none_shared_by_tenants() -> None:
+def test_one_incident_a_group_and_none_shared_by_tenants() -> None:
     keys = [
-        pagerduty.dedup_key(parse(record(alert_id=alert_id, tenant_id=tenant).value))
-        for alert_id, tenant in (("a-1", "acme"), ("a-2", "acme"), ("", "acme"), ("", "umbrella"))
+        pagerduty.dedup_key(parse(record(receiver=receiver, group_key=group, tenant_id=tenant).value))
+        for receiver, group, tenant in (("a", "g", "acme"), ("b", "g", "acme"), ("a", "h", "acme"), ("a", "g", "umbrella"))
     ]
     assert len(set(keys)) == 4
 
@@ -111,7 +113,8 @@ def test_trigger_and_resolve_of_a_life(bench: Bench, httpserver: HTTPServer, mon
     bench.add("pager", "pagerduty", serviceKey="${PAGERDUTY_KEY}", url=httpserver.url_for("/v2/enqueue"))
     assert bench.deliver(record("n-1", receiver="pager")) is Outcome.DELIVERED
     assert bench.deliver(record("n-2", receiver="pager", status="resolved", alerts=[])) is Outcome.DELIVERED
-    assert [(event["event_action"], event["dedup_key"]) for event in events] == [("trigger", "a-1"), ("resolve", "a-1")]
+    assert [event["event_action"] for event in events] == ["trigger", "resolve"]
+    assert len({event["dedup_key"] for event in events}) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from werkzeug import Response
 
 from services.dispatcher.delivery import Delivery, Outcome, Record, RetryPolicy
 from services.dispatcher.http_post import retry_after
+from services.dispatcher.notification import Notification
 from services.dispatcher.webhook import signature
 from tests.dispatcher.conftest import FAST, Bench, answers, record
 
@@ -138,7 +139,7 @@ def test_a_hanging_receiver_delays_nobody(bench: Bench, httpserver: HTTPServer) 
         bench.add("deaf", "webhook", url=f"http://127.0.0.1:{hanging.getsockname()[1]}/", timeout_s=1.5)
         bench.add("hook", "webhook", url=httpserver.url_for("/hook"))
 
-        async def both(delivery: Delivery) -> tuple[float, Outcome]:
+        async def both(delivery: Delivery[Notification]) -> tuple[float, Outcome]:
             started = time.monotonic()
             deaf = [asyncio.create_task(delivery.deliver(record(f"d-{i}", "deaf"))) for i in range(20)]
             await asyncio.gather(*(delivery.deliver(record(f"h-{i}")) for i in range(20)))
@@ -174,7 +175,7 @@ def test_no_secret_reaches_ledger_or_log(
         ("webhook", {"url": "ftp://x/"}, "expected an address that begins with http:// or https://"),
         ("webhook", {"url_file": "/nowhere/url"}, "receiver 'hook': cannot read secret file /nowhere/url: No such file or directory"),
         ("email", {"smarthost": "mail:25", "from": "a@b.example"}, "receiver 'hook': to: Field required"),
-        ("telegraph", {}, "receiver 'hook' has type 'telegraph': expected one of webhook, email, slack, teams, pagerduty, apprise"),
+        ("telegraph", {}, "receiver 'hook' has type 'telegraph': expected one of webhook, email, slack, teams, pagerduty, apprise, incident"),
     ],
 )
 def test_wrong_settings_are_said_and_not_retried(bench: Bench, kind: str, config: dict[str, str], reason: str) -> None:

@@ -58,7 +58,10 @@ def test_every_view_and_column_is_documented(query: Query) -> None:
              WHERE n.nspname = 'analytics' AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)"""
     assert query(sql) == []
     views = {row[0] for row in query("SELECT viewname FROM pg_views WHERE schemaname = 'analytics'")}
-    assert views == {"anomalies", "alerts", "notifications", "metrics_1m", "shadow_anomalies", "costs_daily", "ingest_totals", "alert_timeline"}
+    assert views == {
+        *("anomalies", "alerts", "notifications", "metrics_1m", "shadow_anomalies", "costs_daily", "ingest_totals", "alert_timeline"),
+        *("shield_actions", "incidents"),
+    }
 
 
 def test_quantiles_stay_within_one_bucket_of_the_truth(query: Query) -> None:

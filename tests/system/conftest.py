@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.configuration import configuration
 from tests.support.receivers import Receivers, running_receivers
+from tests.support.shield import RunningShield, running_shield
 from tests.support.stack import Stack, running_stack
 from tests.support.telemetry import Segments
 
@@ -31,8 +32,14 @@ def receivers() -> Iterator[Receivers]:
 
 
 @pytest.fixture(scope="session")
-def stack(receivers: Receivers) -> Iterator[Stack]:
-    with running_stack(configuration(receivers)) as running:
+def shield() -> Iterator[RunningShield]:
+    with running_shield() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(receivers: Receivers, shield: RunningShield) -> Iterator[Stack]:
+    with running_stack(configuration(receivers, shield=shield.endpoint)) as running:
         yield running
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.configuration import ATTACK, SLOW_MS
 from tests.support.receivers import Receivers
+from tests.support.shield import RunningShield
 from tests.support.stack import Stack
 from tests.support.streams import Sent
 from tests.support.telemetry import MINUTE_MS, Segments, record, request, response
@@ -114,6 +115,18 @@ def test_receivers_are_told_once_each(stack: Stack, sent: int, receivers: Receiv
     own = [call for call in receivers.calls if call["commonLabels"].get("tenant_id") == TENANT]
     body = next(call for call in own if call["commonLabels"]["severity"] == "critical")
     assert body["version"] == "4" and body["alerts"][0]["labels"]["application_id"] == "chat"
+
+
+def test_the_attacker_is_blocked_at_shield_once(stack: Stack, sent: int, shield: RunningShield) -> None:
+    def blocked() -> list[tuple[str, str]]:
+        return [(action.type, action.target_entity) for action in shield.shield.in_force() if action.target_entity.startswith(f"{TENANT}/")]
+
+    found = wait_for(blocked, 120, "one action at Shield", until=lambda actions: len(actions) == 1)
+    assert [kind for kind, _ in found] == ["BLOCK"]
+    orders = [order for stored in stack.topic("sentinel-shield-actions") if (order := stored.json())["tenant_id"] == TENANT]
+    assert [(order["detector_id"], order["update"]) for order in orders] == [("prompt-injection", False)]
+    sql = "SELECT kind, target_entity, state FROM analytics.shield_actions WHERE tenant_id = %s"
+    wait_for(lambda: stack.rows(sql, TENANT), 30, "the book of actions", until=lambda rows: rows == [("block", found[0][1], "enforced")])
 
 
 def test_counters_sum_to_what_was_sent(stack: Stack, sent: int) -> None:

@@ -68,13 +68,14 @@ class EventRules:
             if not detector.scope.matches(tenant, application, model):
                 continue
             time_ms = int(columns.times_ms[finding.row])
+            kind, entity = self._entity(finding, columns)
             identity = anomaly_id(
                 tenant_id=tenant,
                 detector_id=detector.id,
                 application_id=application,
                 severity=detector.severity,
-                entity_type="application",
-                entity_id=application,
+                entity_type=kind,
+                entity_id=entity,
                 first_event_ms=time_ms,
                 dedup_window_ms=self._dedup_ms,
             )
@@ -142,10 +143,16 @@ class EventRules:
                     self._note(detector, error)
         return findings
 
+    def _entity(self, finding: _Finding, columns: Columns) -> tuple[str, str]:
+        """Kind and id of what a finding is about: the application; the user, where users are to be told apart."""
+        user = columns.users[finding.row]
+        return ("user", user) if user and finding.detector.shields_users else ("application", columns.keys[finding.row][1])
+
     def _anomaly(self, identity: str, finding: _Finding, columns: Columns, event: Event, event_id: str, now_ms: int) -> Anomaly:
         tenant, application, model = columns.keys[finding.row]
         detector = finding.detector
         seen = to_rfc3339(int(columns.times_ms[finding.row]))
+        kind, entity = self._entity(finding, columns)
         metrics = {"observed_value": finding.observed, "threshold": finding.threshold}
         return Anomaly(
             anomaly_id=identity,
@@ -161,7 +168,7 @@ class EventRules:
             user_id=columns.users[finding.row],
             title=f"{detector.name or detector.id}: {application}",
             description=finding.sentence,
-            affected_entity={"type": "application", "id": application, "name": application},
+            affected_entity={"type": kind, "id": entity, "name": entity},
             metrics={name: value for name, value in metrics.items() if value is not None},
             context={"window_start": seen, "window_end": seen, "sample_events": [event_id], "related_anomalies": []},
             first_seen=seen,

@@ -1,0 +1,61 @@
+"""Actions of detectors and definitions: what Shield and the Incident Manager need to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from sentinel.config.canonical import Path
+from sentinel.config.detection import Detector
+from sentinel.config.errors import Finding, findings, shown
+from sentinel.config.model import SentinelConfig
+from sentinel.config.shield import ShieldActionSettings
+from sentinel.contract.alert_definition import Action
+
+_NO_SHIELD = "there is no integrations.shield.endpoint: what Shield is asked to do becomes a dead letter"
+_NO_MANAGER = "there is no integrations.incidentManager: nobody is told of an incident"
+
+
+def action_findings(config: SentinelConfig) -> Iterator[Finding]:
+    """Settings of Shield actions that are wrong, and receivers of incidents without an Incident Manager."""
+    manager = config.integrations.incident_manager
+    for number, receiver in enumerate(config.alerting.receivers):
+        if receiver.type == "incident" and not (manager and manager.enabled):
+            wanted = "expected integrations.incidentManager with an endpoint, which a receiver of type incident speaks to"
+            yield Finding(("alerting", "receivers", number, "type"), shown(receiver.type), wanted)
+    for path, _, action in _of_definitions(config):
+        if action.type == "shield":
+            yield from _shield_settings(action, (*path, "config"))
+
+
+def detector_warnings(config: SentinelConfig, detector: Detector) -> Iterator[str]:
+    """What a detector asks of a Shield that is not there."""
+    if not config.integrations.shield and any(action.shield and not (action.config and action.config.endpoint) for action in detector.actions):
+        yield f"detector {detector.id}: {_NO_SHIELD}"
+
+
+def action_warnings(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
+    """What a definition asks of neighbours that are not there."""
+    told = any(receiver.type == "incident" for receiver in config.alerting.receivers)
+    for path, definition, action in _of_definitions(config):
+        endpoint = action.config and (action.config.model_extra or {}).get("endpoint")
+        if action.type == "shield" and not config.integrations.shield and not endpoint:
+            yield path, f"definition {definition}: {_NO_SHIELD}"
+        if action.type == "incident" and not told:
+            yield path, f"definition {definition}: {_NO_MANAGER}"
+
+
+def _of_definitions(config: SentinelConfig) -> Iterator[tuple[Path, str, Action]]:
+    for number, definition in enumerate(config.alerting.definitions):
+        for position, action in enumerate(definition.actions):
+            yield ("alerting", "definitions", number, "actions", position), definition.alert_id, action
+
+
+def _shield_settings(action: Action, path: Path) -> Iterator[Finding]:
+    try:
+        ShieldActionSettings.model_validate(action.config.model_dump(exclude_none=True) if action.config else {})
+    except ValidationError as error:
+        for finding in findings(error, ShieldActionSettings):
+            yield replace(finding, path=(*path, *finding.path))

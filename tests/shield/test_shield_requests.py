@@ -1,0 +1,143 @@
+"""What detectors and definitions ask of Shield, and how it lies in the records."""
+
+from typing import Any
+
+import pytest
+
+from sentinel.alerting.group import AlertGroup
+from sentinel.alerting.matching import match
+from sentinel.alerting.records import AlertRecord
+from sentinel.anomaly import Anomaly
+from sentinel.config.errors import ConfigError
+from sentinel.config.load import parse_config
+from sentinel.config.runtime import DetectorAction, DetectorConfig, RuntimeConfig, Scope
+from sentinel.contract.anomaly import AnomalyEvent
+from sentinel.correlation import Correlator
+from sentinel.shield import of_detector
+from services.dispatcher.shield_orders import parse
+
+NOW = "2026-03-02T12:00:00.000Z"
+
+
+def found(user: str = "u-1", name: str = "550e8400-e29b-41d4-a716-446655440000", **fields: Any) -> Anomaly:
+    usual: dict[str, Any] = {
+        "timestamp": NOW,
+        "detector_id": "latency",
+        "severity": "critical",
+        "score": 1.0,
+        "tenant_id": "acme",
+        "application_id": "chat",
+        "model": "gpt",
+        "title": "why",
+        "first_seen": NOW,
+        "last_seen": NOW,
+        "context": {"sample_events": ["e-1", "e-2"]},
+    }
+    return Anomaly(anomaly_id=name, user_id=user, **(usual | fields))
+
+
+@pytest.mark.parametrize(
+    ("settings", "target"),
+    [
+        (None, "acme/user:u-1"),
+        ({"target": "request"}, "acme/request:e-1"),
+        ({"target": "application"}, "acme/application:chat"),
+        ({"target": "endpoint"}, "acme/user:u-1"),
+    ],
+)
+def test_whom_it_is_about(settings: dict[str, Any] | None, target: str) -> None:
+    (request,) = of_detector([DetectorAction(shield="block", shield_config=settings)], found())
+    assert request["target"] == target
+
+
+def test_settings_are_frozen_into_the_request() -> None:
+    config = {"duration": "30m", "parameters": {"reason": "injected", "limit": 5, "hard": True}, "endpoint": "shield:1"}
+    actions = [DetectorAction(alert="x"), DetectorAction(shield="rate_limit", shield_config=config), DetectorAction(shield="block")]
+    first, second = of_detector(actions, found())
+    assert (first["action"], first["duration_s"], first["reason"], first["endpoint"]) == ("shield_rate_limit", 1800.0, "injected", "shield:1")
+    assert first["parameters"] == {"reason": "injected", "limit": "5", "hard": "true"}
+    assert (second["action"], second["duration_s"], second["reason"]) == ("shield_block", 3600.0, "why")
+    assert first["action_id"] != second["action_id"]
+    assert [request["action_id"] for request in of_detector(actions, found(title="other"))] == [
+        first["action_id"],
+        second["action_id"],
+    ]
+
+
+CONFIG = """
+alerting:
+  grouping: {groupWait: 0s}
+  definitions:
+    - alert_id: d
+      name: D
+      conditions: {trigger: anomaly}
+      actions: [{type: notification}, {type: shield, config: {action: throttle, target: model, duration: 10m}}]
+integrations: {shield: {endpoint: "grpc://127.0.0.1:1"}}
+"""
+
+
+def test_an_alert_asks_while_it_fires_and_its_end_releases() -> None:
+    loaded = parse_config(CONFIG, "test")
+    assert loaded.warnings == []
+    config = RuntimeConfig.from_snapshot(1, loaded.config.to_snapshot())
+    anomaly = found(name="an-1", title="Slow")
+    (key,) = match(anomaly, config)
+    group = AlertGroup.from_state(key, None, config)
+    outputs = group.on_anomaly(anomaly, 1_000) + group.on_timer(10_000_000)
+    fires, over = [record for record in outputs if isinstance(record, AlertRecord)]
+    order = parse(fires.to_json())
+    (request,) = order.requests
+    assert (request.kind, request.target, request.duration_s, request.reason) == ("throttle", "acme/model:gpt", 600.0, "Slow")
+    assert not order.release
+    release = parse(over.to_json())
+    assert (release.release, release.alert_id, release.anomaly_ids) == (True, fires.alert_id, ["an-1"])
+    assert over.shield == []
+
+
+def test_correlation_asks_with_the_first_record_of_an_anomaly() -> None:
+    actions = (DetectorAction(shield="block"),)
+    latency = DetectorConfig("latency", "rule", "threshold", "pane", "latency_ms", {}, scope=Scope(excluded_tenants=("globex",)), actions=actions)
+    correlator = Correlator(RuntimeConfig(1, detectors=(latency,)))
+    (first,) = correlator.on_anomaly(found(), 1_000)
+    assert [request["target"] for request in first.actions_taken] == ["acme/user:u-1"]
+    assert correlator.on_anomaly(found(timestamp="2026-03-02T12:00:01.000Z", last_seen="2026-03-02T12:00:01.000Z"), 1_100) == []
+    (update,) = correlator.on_timer(5_000)
+    assert update.update
+    assert update.actions_taken == first.actions_taken
+    (other,) = correlator.on_anomaly(found(name="an-2", detector_id="cost"), 6_000)[-1:]
+    (excluded,) = Correlator(RuntimeConfig(1, detectors=(latency,))).on_anomaly(found(tenant_id="globex"), 1_000)
+    assert other.actions_taken == excluded.actions_taken == []
+
+
+def test_the_record_of_an_anomaly_keeps_to_the_contract() -> None:
+    actions = of_detector([DetectorAction(shield="quarantine")], found())
+    anomaly = found()
+    anomaly.actions_taken = actions
+    AnomalyEvent.model_validate_json(anomaly.to_json())
+    order = parse(anomaly.to_json())
+    assert [request.kind for request in order.requests] == ["quarantine"]
+    assert order.context["detector_id"] == "latency"
+
+
+@pytest.mark.parametrize("value", [b"", b"[]", b'{"alert_id": 1}', b'{"anomaly_id": "a"}', b"\xff"])
+def test_another_record_is_refused_with_its_place(value: bytes) -> None:
+    with pytest.raises(ValueError, match="not a record for Shield: "):
+        parse(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{action: blok}", "did you mean block?"),
+        ("{action: block, duraton: 1h}", "did you mean duration?"),
+        ("{action: block, duration: 0s}", "expected a duration longer than zero"),
+        ("{action: block, endpoint: nowhere}", "expected host:port"),
+        ("{}", "expected a value, found nothing"),
+    ],
+)
+def test_a_wrong_setting_of_a_definition_is_refused_at_the_door(text: str, told: str) -> None:
+    definition = f"{{alert_id: a, name: A, conditions: {{trigger: anomaly}}, actions: [{{type: shield, config: {text}}}]}}"
+    with pytest.raises(ConfigError) as refused:
+        parse_config(f"alerting: {{definitions: [{definition}]}}", "test")
+    assert told in str(refused.value)
+    assert "actions[0].config" in str(refused.value)
