@@ -103,7 +103,7 @@ def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Pa
 
 
 def _integrations(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
-    unused = {"observatory": "telemetry is read from Kafka", "governance_dashboard": "metrics push"}
+    unused = {"observatory": "telemetry is read from Kafka"}
     for name, what in unused.items():
         if getattr(config.integrations, name):
             yield ("integrations", camel(name)), f"this section is checked and kept, and not used by this release ({what})"

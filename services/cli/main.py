@@ -35,6 +35,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("demo", "services.cli.demo_cmd", "Replay traffic with injected trouble and watch it being found."),
     ("gateway", "services.cli.gateway_cmd", "Take telemetry by gRPC, HTTP, OTLP and AMQP."),
     ("dispatcher", "services.cli.dispatcher_cmd", "Run and inspect the notification dispatcher."),
+    ("governance", "services.cli.governance_cmd", "Push metrics to the Governance Dashboard."),
     ("shield", "services.cli.shield_cmd", "Enforce and revoke at LLM-Shield; run the reference Shield."),
 )
 """(command, module, line of help). A module has `register(app)`, which adds its commands, or `app`, which becomes the group or command."""

@@ -10,11 +10,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
 
 
@@ -75,7 +76,13 @@ class PostgresServer:
         if self.process is None:
             return
         if hard:
+            # Its backends lead process groups of their own, and may answer a query before they notice that the postmaster is gone.
+            backends = psutil.Process(self.process.pid).children(recursive=True)
             os.killpg(self.process.pid, signal.SIGKILL)
+            for backend in backends:
+                with suppress(psutil.NoSuchProcess):
+                    backend.kill()
+            psutil.wait_procs(backends, 10)
         else:
             self.process.send_signal(signal.SIGINT)
         self.process.wait(30)
