@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from sentinel.config.behaviour import AccessPatternParams, EntityRelationshipParams, UserProfileParams
+from sentinel.config.plugins import load_plugin, plugin_points
 from sentinel.config.rules import AggregationParams, CepParams, CompositeParams, Condition
 from sentinel.config.types import ConfigModel, Duration, MetricName, Name, PositiveDuration, PositiveInt, Ratio, Regex
 
@@ -135,6 +137,33 @@ class ModelParams(ConfigModel):
     level: Level | None = Field(default=None, description="As the model was trained: for each model of an application, or for applications")
 
 
+class CustomParams(ConfigModel):
+    """A detector of another package (docs/writing-a-detector.md)."""
+
+    detector: str = Field(description="Name of its entry point")
+    params: dict[str, Any] = Field(default={}, description="What the detector takes; it checks them itself")
+    level: Level = Field(default="application", description="What has a detector of its own")
+    consecutive: PositiveInt = Field(default=1, description="Findings in a row before the first detection")
+    repeat: PositiveDuration = Field(default=10.0, description="Least time between two detections of a lasting anomaly")
+
+    @field_validator("detector")
+    @classmethod
+    def _installed(cls, name: str) -> str:
+        points = plugin_points()
+        if name not in points:
+            raise PydanticCustomError("unknown_name", "expected an installed detector", {"valid": sorted(points)})
+        return name
+
+    @model_validator(mode="after")
+    def _accepts(self) -> Self:
+        detector = load_plugin(self.detector)
+        try:
+            detector(self.params)
+        except Exception as error:
+            raise ValueError(f"expected params that {self.detector} takes: {type(error).__name__}: {error}") from error
+        return self
+
+
 class OtherParams(ConfigModel):
     """Settings of strategies that this release does not run: checked for shape only."""
 
@@ -177,6 +206,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     "peer": _strategy(PeerParams, "behavioral"),
     "user_profile": _strategy(UserProfileParams, "behavioral"),
     "entity_relationship": _strategy(EntityRelationshipParams, "behavioral"),
+    "custom": _strategy(CustomParams, "statistical", "rule", "ml", "behavioral"),
     "access_pattern": _strategy(AccessPatternParams, "behavioral"),
 }
 """Every strategy of the specification by name."""

@@ -25,6 +25,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("config", "services.cli.config_cmd", "Check, show and apply sentinel-config.yaml."),
     ("models", "services.cli.models_cmd", "Train, list, shadow, promote and roll back models on pane vectors."),
     ("alerts", "services.cli.alerts_cmd", "Try routes and timelines, and move in from Alertmanager."),
+    ("detectors", "services.cli.detectors_cmd", "List the kinds of detectors, and those that fail."),
     ("sql", "services.cli.sql_cmd", "Run a SQL query and print a table."),
     ("dlq", "services.cli.dlq_cmd", "List, show and replay dead letters."),
     ("redact", "services.cli.redact_cmd", "Redact personal data and secrets in texts, as the product does."),

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from synthetic import START_MS, pane_of
 
+from sentinel.config.runnable import TRAINED
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection, severity_of, tail_score
 from sentinel.detection.detectors import STRATEGIES, new_detector
 from sentinel.detection.metrics import SPECS, merge_panes, quantile_ms, value
 from sentinel.panes import Pane, UserPane
 
-PANE_STRATEGIES = [name for name in STRATEGIES if name != "peer"]
+# Peers see user panes, trained strategies need a model, custom ones a package.
+PANE_STRATEGIES = [name for name in STRATEGIES if name not in {"peer", "custom", *TRAINED}]
 
 
 def build(strategy: str, metric: str, **params: Any) -> Any:

@@ -10,6 +10,7 @@ from sentinel.detection.detectors.access_pattern import AccessPatternDetector
 from sentinel.detection.detectors.aggregation import AggregationDetector
 from sentinel.detection.detectors.cep import CepDetector
 from sentinel.detection.detectors.composite import CompositeDetector
+from sentinel.detection.detectors.custom import PluginDetector
 from sentinel.detection.detectors.entity_relationship import EntityRelationshipDetector
 from sentinel.detection.detectors.keyed_rule import RuleDetector
 from sentinel.detection.detectors.moving_average import MovingAverageDetector
@@ -45,6 +46,7 @@ STRATEGIES: dict[str, type[PaneDetector]] = {
     "percentile": PercentileDetector,
     "silence": SilenceDetector,
     "peer": PeerDetector,
+    "custom": PluginDetector,
     "threshold": ThresholdDetector,
     "isolation_forest": ModelDetector,
     "autoencoder": ModelDetector,
