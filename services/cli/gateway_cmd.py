@@ -30,7 +30,7 @@ def gateway(
 
     from sentinel.config.errors import ConfigError
     from services.cli.connection import NoAddressError, kafka_bootstrap
-    from services.gateway.configuration import ingestion_of
+    from services.gateway.configuration import config_of
     from services.gateway.service import run
     from services.gateway.settings import GatewaySettingsError, Ports
     from services.gateway.tenants import TokenError
@@ -41,15 +41,15 @@ def gateway(
     folder = data or Layout(default_home()).data
     try:
         servers = kafka_bootstrap(bootstrap)
-        ingestion = ingestion_of(config, servers, folder)
-        known = Ports.of(ingestion)
+        loaded = config_of(config, servers, folder)
+        known = Ports.of(loaded.ingestion)
         ports = Ports(
             known.grpc if grpc_port is None else grpc_port,
             known.http if http_port is None else http_port,
             known.otlp_grpc if otlp_grpc_port is None else otlp_grpc_port,
             known.otlp_http if otlp_http_port is None else otlp_http_port,
         )
-        uvloop.run(run(ingestion, {"bootstrap.servers": servers}, folder, ports, host))
+        uvloop.run(run(loaded, {"bootstrap.servers": servers}, folder, ports, host))
     except (NoAddressError, ConfigError, GatewaySettingsError, TokenError, OSError) as error:
         print(f"sentinel gateway: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

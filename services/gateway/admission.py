@@ -14,12 +14,15 @@ import orjson
 
 from sentinel.events.decode import decode_batch
 from sentinel.events.model import Event
+from sentinel.events.rejects import Reject
 from sentinel.identity import new_event_id
 from services.gateway.records import KafkaRecord, Rejection
 from services.gateway.tenants import DEFAULT_TENANT, Principal
 
-Redact = Callable[[bytes, Event], bytes]
-"""What rewrites an event's texts before they reach Kafka."""
+Redact = Callable[[Sequence[bytes], Sequence[str]], Sequence[bytes | Reject]]
+"""Takes personal data out of events (raw JSON, and the tenant of each) before they reach Kafka; a Reject for one that it cannot look through."""
+NOT_JSON = Reject("$", "one JSON object in UTF-8", "text that is none", "the event is not valid JSON in UTF-8")
+_FOREIGN = "the token does not speak for this tenant"
 
 
 class Admitted(NamedTuple):
@@ -34,33 +37,36 @@ def admit(values: Sequence[bytes], principal: Principal, redact: Redact | None =
     now = datetime.now(UTC)
     now_ms = time.time_ns() // 1_000_000
     decoded = decode_batch(values, [now_ms] * len(values), now)
-    by_tenant: dict[str, list[KafkaRecord]] = {}
-    rejections = [Rejection(row, reject.path, reject.expected, reject.found, reject.reason) for row, reject in decoded.rejects]
-    keys: dict[tuple[str, str], bytes] = {}
+    rejections = [Rejection(row, *reject[:4]) for row, reject in decoded.rejects]
+    rows, events, kept, tenants = [], [], [], []
     allowed, own = principal.allowed, principal.tenant_id
     for row, event in zip(decoded.rows, decoded.events, strict=True):
         value, tenant = values[row], event.tenant_id
-        if event.event_id is None or tenant == DEFAULT_TENANT:
-            value, tenant = _completed(value, event, own, now_ms)
+        if event.event_id is None or (tenant == DEFAULT_TENANT != own):
+            try:
+                value, tenant = _completed(value, event, own, now_ms)
+            except orjson.JSONDecodeError:
+                rejections.append(Rejection(row, *NOT_JSON[:4], _id(event)))
+                continue
         if allowed is not None and tenant not in allowed:
-            rejections.append(
-                Rejection(
-                    row,
-                    "$.tenant_id",
-                    "a tenant that the token speaks for",
-                    tenant[:300],
-                    "the token does not speak for this tenant",
-                    _id(event),
-                )
-            )
+            rejections.append(Rejection(row, "$.tenant_id", "a tenant that the token speaks for", tenant[:300], _FOREIGN, _id(event)))
             continue
-        if redact is not None:
-            value = redact(value, event)
+        rows.append(row)
+        events.append(event)
+        kept.append(value)
+        tenants.append(tenant)
+    ready: Sequence[bytes | Reject] = kept if redact is None else redact(kept, tenants)
+    by_tenant: dict[str, list[KafkaRecord]] = {}
+    keys: dict[tuple[str, str], bytes] = {}
+    for row, event, tenant, final in zip(rows, events, tenants, ready, strict=True):
+        if not isinstance(final, bytes):
+            rejections.append(Rejection(row, *final[:4], _id(event)))
+            continue
         place = (tenant, event.application_id)
         key = keys.get(place)
         if key is None:
             key = keys[place] = f"{tenant}|{event.application_id}".encode()
-        record = KafkaRecord(key, value, int(event.timestamp.timestamp() * 1000))
+        record = KafkaRecord(key, final, int(event.timestamp.timestamp() * 1000))
         records = by_tenant.get(tenant)
         if records is None:
             by_tenant[tenant] = [record]
@@ -77,11 +83,13 @@ def _completed(value: bytes, event: Event, own_tenant: str, now_ms: int) -> tupl
     """The event with the id and the tenant that it lacks. Added at the end of the object, so that the rest stays as the sender wrote it."""
     added: dict[str, str] = {}
     tenant = event.tenant_id
-    named = b'"event_id"' in value or b'"tenant_id"' in value
+    needs_tenant = tenant == DEFAULT_TENANT != own_tenant
+    # The names may stand in a text or deeper down: only the document itself says whether the members are there.
+    named = (event.event_id is None and b'"event_id"' in value) or (needs_tenant and b'"tenant_id"' in value)
     document = orjson.loads(value) if named else {}
     if event.event_id is None:
         added["event_id"] = new_event_id(now_ms)
-    if tenant == DEFAULT_TENANT and "tenant_id" not in document and own_tenant != DEFAULT_TENANT:
+    if needs_tenant and "tenant_id" not in document:
         added["tenant_id"] = tenant = own_tenant
     if not added:
         return value, tenant

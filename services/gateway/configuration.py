@@ -6,9 +6,8 @@ from pathlib import Path
 
 import orjson
 
-from sentinel.config.ingestion import Ingestion
 from sentinel.config.load import load_config
-from sentinel.config.model import from_snapshot
+from sentinel.config.model import SentinelConfig, from_snapshot
 from services.dispatcher.config_watch import ConfigWatch
 from services.dispatcher.events import log_event
 from services.stack.state import write_atomically
@@ -17,14 +16,14 @@ WAIT_S = 5.0
 _COPY = "gateway-config.json"
 
 
-def ingestion_of(file: Path | None, bootstrap: str, data: Path) -> Ingestion:
-    """The section `ingestion`. Raises ConfigError for a file that is not valid.
+def config_of(file: Path | None, bootstrap: str, data: Path) -> SentinelConfig:
+    """The configuration. Raises ConfigError for a file that is not valid.
 
     Kafka may be away when a gateway starts, and that must not keep it from taking events: then the copy of the last configuration counts, which holds
     references to secrets and no secret.
     """
     if file is not None:
-        return load_config(file).config.ingestion
+        return load_config(file).config
     copy = data / _COPY
     watch = ConfigWatch(bootstrap, quiet=True)
     watch.start()
@@ -40,4 +39,4 @@ def ingestion_of(file: Path | None, bootstrap: str, data: Path) -> Ingestion:
         kept = orjson.loads(copy.read_bytes())
         version, config = int(kept["version"]), dict(kept["config"])
     log_event("config", version=version)
-    return from_snapshot(config).ingestion
+    return from_snapshot(config)

@@ -10,6 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from services.gateway.journal import Journal
+from services.gateway.limits import Limiter
+from services.gateway.redaction import DoorRedaction
 
 DOORS = ("http", "grpc", "otlp", "amqp")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -60,13 +62,34 @@ class DoorMetrics:
         if items:
             self._events[door, "ignored"].inc(items)
 
-    def watch(self, journal: Journal) -> None:
-        """Adds the levels of the buffer, read when they are asked for."""
+    def watch(self, journal: Journal, limiter: Limiter, redaction: DoorRedaction) -> None:
+        """Adds what others count, read when it is asked for."""
         self.registry.register(_Levels(journal, self._accepted))
+        self.registry.register(_Counts(limiter, redaction))
 
     def page(self) -> bytes:
         """The text of /metrics."""
         return generate_latest(self.registry)
+
+
+class _Counts(Collector):
+    def __init__(self, limiter: Limiter, redaction: DoorRedaction) -> None:
+        self._limiter, self._redaction = limiter, redaction
+
+    def collect(self) -> Iterator[Metric]:
+        """One reading."""
+        yield CounterMetricFamily(
+            "sentinel_gateway_limit_fallbacks",
+            "Batches judged by local buckets while Valkey was away",
+            getattr(self._limiter, "fallbacks", 0),
+        )
+        yield CounterMetricFamily(
+            "sentinel_gateway_redacted_events", "Events in which personal data were replaced", self._redaction.redacted_events
+        )
+        values = CounterMetricFamily("sentinel_gateway_redacted_values", "Personal data replaced, by kind", labels=("kind",))
+        for kind, count in self._redaction.values.items():
+            values.add_metric([kind], count)
+        yield values
 
 
 class _Levels(Collector):

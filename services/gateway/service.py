@@ -13,6 +13,7 @@ from typing import Any
 
 from sentinel.config.ingestion import AmqpDoor as AmqpSettings
 from sentinel.config.ingestion import Ingestion
+from sentinel.config.model import SentinelConfig
 from services.dispatcher.events import log_event
 from services.gateway.amqp_door import AmqpDoor
 from services.gateway.gateway import Gateway
@@ -25,7 +26,8 @@ from services.gateway.metrics import DoorMetrics
 from services.gateway.otlp.http import OtlpHttp
 from services.gateway.otlp.intake import OtlpIntake
 from services.gateway.overflow import OverflowLog
-from services.gateway.settings import Ports, amqp_url, certificate_of, limiter_of, overflow_folder, tokens_of
+from services.gateway.redaction import DoorRedaction
+from services.gateway.settings import Ports, amqp_url, certificate_of, limiter_of, overflow_folder, redactor_of, tokens_of
 
 TOPIC = "llm-telemetry"
 DEAD_LETTERS = "llm-telemetry-dlq"
@@ -43,7 +45,7 @@ class RunningGateway:
     @classmethod
     async def start(
         cls,
-        ingestion: Ingestion,
+        config: SentinelConfig,
         kafka: dict[str, Any],
         data: Path,
         *,
@@ -56,16 +58,18 @@ class RunningGateway:
 
         Raises GatewaySettingsError, OSError (a port is taken), StackError (another gateway has the overflow folder).
         """
-        loop = asyncio.get_running_loop()
+        loop, ingestion = asyncio.get_running_loop(), config.ingestion
+        redaction = DoorRedaction(redactor_of(config))
         tokens, wanted = tokens_of(ingestion, host), ports or Ports.of(ingestion)
         folder = overflow_folder(ingestion, data)
         log = OverflowLog(folder, ingestion.buffer.overflow.max_size) if folder is not None else None
         journal = Journal(
             lambda delivered: KafkaLane(kafka, topic, loop, delivered), log, limits or BufferLimits(events=ingestion.buffer.size)
         )
+        limiter = limiter_of(ingestion.rate_limiting)
         metrics = DoorMetrics()
-        metrics.watch(journal)
-        running = cls(Gateway(tokens, limiter_of(ingestion.rate_limiting), journal, metrics))
+        metrics.watch(journal, limiter, redaction)
+        running = cls(Gateway(tokens, limiter, journal, metrics, redaction.redact))
         try:
             await running._open(ingestion, wanted, host)
             if ingestion.protocols.amqp.enabled:
@@ -124,7 +128,7 @@ def _bound(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def run(ingestion: Ingestion, kafka: dict[str, Any], data: Path, ports: Ports, host: str) -> None:
+async def run(config: SentinelConfig, kafka: dict[str, Any], data: Path, ports: Ports, host: str) -> None:
     """Runs until SIGTERM or SIGINT."""
     # Libraries that reconnect say so at every try; our own events say what matters.
     for name in ("aio_pika", "aiormq", "grpc", "uvicorn"):
@@ -132,7 +136,7 @@ async def run(ingestion: Ingestion, kafka: dict[str, Any], data: Path, ports: Po
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    running = await RunningGateway.start(ingestion, kafka, data, ports=ports, host=host)
+    running = await RunningGateway.start(config, kafka, data, ports=ports, host=host)
     log_event(
         "started", host=host, ports=running.ports, kafka=kafka.get("bootstrap.servers"), open_doors=not running.gateway.tokens.required
     )

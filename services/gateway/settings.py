@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sentinel.config.ingestion import AmqpDoor, Ingestion, IngestRateLimit, ServerTls
+from sentinel.config.model import SentinelConfig
+from sentinel.privacy.policy import HashKeyMissingError, settings_from
+from sentinel.privacy.redaction import Redactor
 from services.gateway.limits import Limiter, Limits, LocalLimiter, NoLimit, TenantLimit
 from services.gateway.shared_limits import SharedLimiter
 from services.gateway.tenants import Tokens
@@ -70,6 +73,14 @@ def limiter_of(settings: IngestRateLimit) -> Limiter:
         Limits(default, own, per_tenant=settings.per_tenant),
         local,
     )
+
+
+def redactor_of(config: SentinelConfig) -> Redactor:
+    """What takes personal data out of events. Raises GatewaySettingsError when values should be hashed and the key is not there."""
+    try:
+        return Redactor(settings_from(config.to_snapshot()))
+    except HashKeyMissingError as error:
+        raise GatewaySettingsError(str(error)) from None
 
 
 def certificate_of(tls: ServerTls, door: str) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sentinel.config.ingestion import Ingestion
+from sentinel.config.model import SentinelConfig
 from services.gateway.journal import BufferLimits
 from services.gateway.service import RunningGateway
 from services.gateway.settings import Ports
@@ -45,10 +45,10 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def _open(
-    bootstrap: str, loop: asyncio.AbstractEventLoop, folder: Path, ingestion: dict[str, Any], limits: BufferLimits | None, name: str
+    bootstrap: str, loop: asyncio.AbstractEventLoop, folder: Path, config: dict[str, Any], limits: BufferLimits | None, name: str
 ) -> Doors:
     starting = RunningGateway.start(
-        Ingestion.model_validate(ingestion),
+        SentinelConfig.model_validate(config),
         {"bootstrap.servers": bootstrap},
         folder / name,
         ports=Ports(0, 0, 0, 0),
@@ -60,12 +60,12 @@ def _open(
 
 @pytest.fixture
 def open_doors(broker: Broker, loop: asyncio.AbstractEventLoop, tmp_path: Path) -> Iterator[OpenDoors]:
-    """Opens doors with the given section `ingestion`; closes them after the test."""
+    """Opens doors with the given section `ingestion` (and others by name); closes them after the test."""
     opened: list[Doors] = []
 
-    def start(ingestion: dict[str, Any] | None = None, *, limits: BufferLimits | None = None) -> Doors:
+    def start(ingestion: dict[str, Any] | None = None, *, limits: BufferLimits | None = None, **sections: Any) -> Doors:
         topic = broker.topic(f"doors-{next(_numbers)}", partitions=2)
-        opened.append(_open(broker.bootstrap, loop, tmp_path, ingestion or {}, limits, topic))
+        opened.append(_open(broker.bootstrap, loop, tmp_path, {"ingestion": ingestion or {}, **sections}, limits, topic))
         return opened[-1]
 
     yield start
@@ -93,7 +93,7 @@ def lonely_doors(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> Iterator[Op
     opened: list[Doors] = []
 
     def start(ingestion: dict[str, Any] | None = None, *, limits: BufferLimits | None = None) -> Doors:
-        opened.append(_open(f"127.0.0.1:{free_port()}", loop, tmp_path, ingestion or {}, limits, f"lonely-{len(opened)}"))
+        opened.append(_open(f"127.0.0.1:{free_port()}", loop, tmp_path, {"ingestion": ingestion or {}}, limits, f"lonely-{len(opened)}"))
         return opened[-1]
 
     yield start
