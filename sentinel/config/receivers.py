@@ -110,6 +110,8 @@ class PagerDutyConfig(_Sender):
     service_key_file: str | None = None
     routing_key: Secret | None = None
     routing_key_file: str | None = None
+    webhook_secret: Secret | None = Field(default=None, description="Of PagerDuty's v3 webhooks, by which acknowledgements come back")
+    webhook_secret_file: str | None = None
     url: Url = "https://events.pagerduty.com/v2/enqueue"
 
     @model_validator(mode="after")

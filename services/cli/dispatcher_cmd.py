@@ -49,7 +49,7 @@ def _one_sentence() -> Iterator[None]:
 
     try:
         yield
-    except (DlqError, NoAddressError, SendError) as error:
+    except (DlqError, NoAddressError, SendError, OSError) as error:
         print(safe_text(str(error)), file=sys.stderr)
         raise typer.Exit(1) from None
 
@@ -62,6 +62,20 @@ def run_dispatcher(bootstrap: Bootstrap = None, dsn: Dsn = None) -> None:
     with _one_sentence():
         servers, database = kafka_bootstrap(bootstrap), postgres_dsn(dsn)
     asyncio.run(run(servers, database))
+
+
+@app.command("callbacks")
+def callbacks(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 asks for a free one.")] = 9096,
+    bootstrap: Bootstrap = None,
+    dsn: Dsn = None,
+) -> None:
+    """Take PagerDuty's v3 webhooks in the foreground: an acknowledgement there acknowledges the alert here."""
+    from services.callbacks.service import run
+
+    with _one_sentence():
+        asyncio.run(run(kafka_bootstrap(bootstrap), postgres_dsn(dsn), host, port))
 
 
 @app.command("status")

@@ -224,7 +224,7 @@ def receiver_settings(config: dict[str, Any], name: str, version: int) -> Settin
     kind = found.get("type")
     if kind not in TYPES:
         raise SendError(f"receiver {name!r} has type {kind!r}: expected one of {', '.join(TYPES)}", retryable=False)
-    given = _with_secrets(_base(config, kind) | (found.get("config") or {}), name)
+    given = with_secrets(_base(config, kind) | (found.get("config") or {}), name)
     try:
         return TYPES[kind].model_validate(given)
     except ValidationError as error:
@@ -245,21 +245,21 @@ def definition_action(config: dict[str, Any], definition_id: str, kind: str) -> 
     return next((dict(action.get("config") or {}) for action in actions if action.get("type") == kind), None)
 
 
-def _with_secrets(value: Any, name: str) -> Any:
-    """Fills `${NAME}` from the environment, and `key` from the file that `key_file` names, at any depth."""
+def with_secrets(value: Any, name: str) -> Any:
+    """Fills `${NAME}` from the environment, and `key` from the file that `key_file` names, at any depth. Raises SendError naming the receiver."""
     if isinstance(value, str):
         return _VARIABLE.sub(lambda match: _variable(match[1], name), value)
     if isinstance(value, list):
-        return [_with_secrets(item, name) for item in value]
+        return [with_secrets(item, name) for item in value]
     if not isinstance(value, dict):
         return value
     filled: dict[str, Any] = {}
     for key, item in value.items():
         suffix = next((end for end in ("_file", "File") if key.endswith(end)), None)
         if suffix and isinstance(item, str):
-            filled[key.removesuffix(suffix)] = _secret_file(_with_secrets(item, name), name)
+            filled[key.removesuffix(suffix)] = _secret_file(with_secrets(item, name), name)
         elif item is not None:
-            filled[key] = _with_secrets(item, name)
+            filled[key] = with_secrets(item, name)
     return filled
 
 
