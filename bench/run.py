@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from bench import engine_row, gateway, latency, redaction, report, udf_cost
+from bench import engine_row, enrichment, gateway, latency, redaction, report, udf_cost
 from bench.figures import compare_outliers
 from bench.flink_row import run_job
 from bench.row import Row, outlier_fields
@@ -56,6 +56,7 @@ class Bench:
         scale: dict[str, Callable[[], Row]] = {f"scale-keys-{keys}": lambda keys=keys: self.scale_keys(keys) for keys in SCALE_KEYS}  # type: ignore[misc]
         return {
             "udf": lambda: udf_cost.run(self._row("udf", "plain Python cost of the hop's steps, one core, no Flink")),
+            "enrichment": lambda: enrichment.run(self._row("enrichment", "what the door adds to an event, one core, no Flink")),
             "redaction": lambda: redaction.run(self._row("redaction", "personal data in a text of 1,000 characters, one core, no Flink")),
             "bare-decode": self.bare_decode,
             "standalone": self.standalone,

@@ -8,13 +8,16 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
-from pyflink.table import DataTypes
+from pyflink.table import DataTypes, FunctionContext
 from pyflink.table.types import DataType
 from pyflink.table.udf import ScalarFunction, udf
 
 from sentinel.events.decode import decode_batch
-from sentinel.events.model import PULSE, Event
+from sentinel.events.enrichment import Enrichment
+from sentinel.events.model import PULSE
+from sentinel.events.rejects import RefusedEventError, reject_from_error
 from sentinel.identity import record_event_id
+from udfs.config_watch import ConfigWatch, watch
 from udfs.dead_letters import place_dead_letters
 
 RESULT_TYPE: DataType = DataTypes.ROW(
@@ -30,7 +33,17 @@ RESULT_TYPE: DataType = DataTypes.ROW(
 class AdmitEvents(ScalarFunction):  # type: ignore[misc]
     """Vectorised: (value, topic, partition, offset, record time) -> ROW of `RESULT_TYPE`."""
 
+    def __init__(self, bootstrap: str, snapshot: bytes) -> None:
+        self._bootstrap = bootstrap
+        self._snapshot = snapshot
+
+    def open(self, function_context: FunctionContext) -> None:
+        self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
+        self._version = self._watch.current.version
+        self._enrichment = Enrichment.of(self._watch.current)
+
     def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
+        enrichment = self._current_enrichment()
         now_ms = time.time_ns() // 1_000_000
         values = value.tolist()
         times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
@@ -38,8 +51,12 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
         decoded = decode_batch(values, times_ms.tolist())
         for row, event in zip(decoded.rows, decoded.events, strict=True):
             place = (topic.iat[row], int(partition.iat[row]), int(offset.iat[row])) if event.event_id is None else None
-            out["key"][row] = f"{event.tenant_id}|{event.application_id}"
-            out["event"][row] = _complete(values[row], event, place)
+            try:
+                out["event"][row] = enrichment.finish(_with_id(values[row], place), event).decode()
+            except RefusedEventError as error:
+                decoded.rejects.append((row, reject_from_error(error, values[row])))
+            else:
+                out["key"][row] = f"{event.tenant_id}|{event.application_id}"
         for row, text in enumerate(values):
             if text == PULSE:
                 # The jobs behind `llm-events` need the time as well; a key of its own spreads the pulses of the partitions.
@@ -47,16 +64,22 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
         place_dead_letters(out["dlq"], decoded.rejects, values, topic, partition, offset, times_ms, now_ms)
         return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in out.items()})
 
+    def _current_enrichment(self) -> Enrichment:
+        config = self._watch.current
+        if config.version != self._version:
+            self._enrichment, self._version = Enrichment.of(config), config.version
+        return self._enrichment
 
-def _complete(value: bytes, event: Event, place: tuple[str, int, int] | None) -> str:
+
+def _with_id(value: bytes, place: tuple[str, int, int] | None) -> bytes:
     """The event's own text, which keeps what producers added; only an event without an id gets one, from its place in Kafka."""
     if place is None:
-        return value.decode()
+        return value
     document: dict[str, Any] = msgspec.json.decode(value)
     document["event_id"] = record_event_id(*place)
-    return msgspec.json.encode(document).decode()
+    return msgspec.json.encode(document)
 
 
-def admit_events() -> Any:
+def admit_events(bootstrap: str, snapshot: bytes) -> Any:
     """The function to register: `admit_events(value, topic, partition, offset, record_time)`."""
-    return udf(AdmitEvents(), result_type=RESULT_TYPE, func_type="pandas", name="admit_events")
+    return udf(AdmitEvents(bootstrap, snapshot), result_type=RESULT_TYPE, func_type="pandas", name="admit_events")

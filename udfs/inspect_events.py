@@ -24,6 +24,7 @@ from sentinel.detection.failures import Failures
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import Columns, columns_of, joined
 from sentinel.events.decode import decode_batch
+from sentinel.events.enrichment import Enrichment
 from sentinel.events.folding import Folder
 from sentinel.identity import record_event_id
 from sentinel.pane_blocks import PaneBlock, to_text
@@ -57,6 +58,7 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
         self._failures = Failures()
         self._rules = EventRules(self._watch.current, self._failures)
+        self._enrichment = Enrichment.of(self._watch.current)
         self._folder = Folder()
         # Libraries and rules stay for good: out of the collector's sight they cost it nothing (2 to 3 µs an event otherwise).
         gc.collect()
@@ -89,6 +91,7 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
                 out["dlq"], [(begin + row, reject) for row, reject in decoded.rejects], values, topic, partition, offset, times_ms, now_ms
             )
             if decoded.events:
+                self._enrichment.enrich(decoded.events)
                 columns = columns_of(decoded.events, times_ms[rows])
                 new_ids = [
                     event.event_id or uuid.UUID(record_event_id(topic.iat[row], int(partition.iat[row]), int(offset.iat[row])))
@@ -96,6 +99,7 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
                 ]
                 found = rules.evaluate(decoded.events, columns, new_ids, now_ms)
                 if found:
+                    self._enrichment.redact_anomalies(found)
                     out["anomalies"][begin] = "\n".join(anomaly.to_json().decode() for anomaly in found)
                 facts += rules.facts(decoded.events, columns, new_ids, found)
                 parts.append(columns)
@@ -107,6 +111,7 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
     def _current_rules(self, config: RuntimeConfig) -> EventRules:
         if config.version != self._rules.config.version:
             self._rules = EventRules(config, self._failures)
+            self._enrichment = Enrichment.of(config)
         return self._rules
 
 

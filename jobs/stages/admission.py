@@ -10,9 +10,9 @@ from sentinel.settings import JobSettings
 from udfs.admit_events import RESULT_TYPE, admit_events
 
 
-def admitted(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet) -> None:
+def admitted(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet, snapshot: bytes) -> None:
     """Valid events of table `telemetry` into `llm-events`, with their event time; view `refusals` for the others."""
-    t_env.create_temporary_system_function("admit_events", admit_events())
+    t_env.create_temporary_system_function("admit_events", admit_events(settings.kafka_bootstrap, snapshot))
     columns = ", ".join(f"r.`{field.name}` AS `{field.name}`" for field in RESULT_TYPE.fields)
     table = t_env.sql_query(f"""
         SELECT {columns}, CAST(record_time AS TIMESTAMP_LTZ(3)) AS event_time

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sentinel.config.pricing import Pricing
 from sentinel.config.privacy import Privacy
 from sentinel.config.types import ConfigModel, Name, Port, PositiveDuration, PositiveInt, Secret, Size
 
@@ -199,6 +200,7 @@ class Ingestion(ConfigModel):
     buffer: Buffer = Buffer()
     rate_limiting: IngestRateLimit = Field(default=IngestRateLimit())
     privacy: Privacy = Privacy()
+    pricing: Pricing = Pricing()
     local: LocalDoor | None = None
     batching: Batching | None = None
 

@@ -28,6 +28,7 @@ from sentinel.config.runtime_alerting import (
     TimeInterval,
     TimeRange,
 )
+from sentinel.pricing.table import PricingSettings
 from sentinel.privacy.policy import PrivacySettings
 
 Severity = Literal["info", "warning", "critical"]
@@ -154,6 +155,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True):
     external_url: str = ""
     privacy: PrivacySettings = PrivacySettings()
     incident_auto_create: bool = False
+    pricing: PricingSettings = PricingSettings()
 
     @classmethod
     def from_snapshot(cls, version: int, snapshot: dict[str, Any]) -> "RuntimeConfig":

@@ -15,7 +15,8 @@ from sentinel.config.runtime_rules import rule_params
 from sentinel.config.units import parse_duration
 from sentinel.metrics_vocabulary import METRICS, canonical_metric
 from sentinel.models.place import root_of
-from sentinel.privacy.policy import settings_from
+from sentinel.pricing.table import settings_from as pricing_from
+from sentinel.privacy.policy import settings_from as privacy_from
 
 _DURATIONS: Final = frozenset({"window", "evaluation", "warmup", "repeat", "adapt_after"})
 
@@ -39,8 +40,9 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
         **alerting_parts(alerting),
         resolve_timeout_s=parse_duration(alerting["resolveTimeout"]),
         external_url=alerting["externalUrl"],
-        privacy=settings_from(snapshot),
         incident_auto_create=_auto_create(snapshot.get("integrations", {}).get("incidentManager", {})),
+        privacy=privacy_from(snapshot),
+        pricing=pricing_from(snapshot),
     )
 
 

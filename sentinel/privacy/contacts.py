@@ -25,13 +25,19 @@ _MONTHS = (
 
 
 def _email(data: bytes, start: int, end: int) -> Span | None:
-    text = data[start:end]
-    while text[:1] in (b"'", b".", b"*", b"`"):
-        text, start = text[1:], start + 1
-    local, _, domain = text.partition(b"@" if b"@" in text else b"%40")
-    if not local or _FILE_ENDING.fullmatch(domain.rpartition(b".")[2].decode(errors="replace")):
+    # Quotation marks of other scripts are no part of it: strip what is neither letter nor digit at both ends.
+    text = data[start:end].decode(errors="replace")
+    while text and not text[0].isalnum() and text[0] not in "_+":
+        text = text[1:]
+    start = end - len(text.encode())
+    while text and not text[-1].isalnum():
+        text = text[:-1]
+    end = start + len(text.encode())
+    local, _, domain = text.partition("@" if "@" in text else "%40")
+    ending = domain.rpartition(".")[2]
+    if not local or len(ending) < 2 or _FILE_ENDING.fullmatch(ending):
         return None
-    if local in (b"git", b"hg") and data[end : end + 1] == b":":
+    if local in ("git", "hg") and data[end : end + 1] == b":":
         return None  # git@host:path names a repository
     return start, end
 
