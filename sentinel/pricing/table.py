@@ -14,8 +14,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
-from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import TieredPrices
 
 PREFIXES = frozenset(
     (
@@ -140,6 +138,9 @@ class PriceTable:
 @cache
 def _bundled(model: str) -> _Rates | None:
     """Rates of the package's table as of today. The table fits names loosely; it decides what a dated or suffixed name is."""
+    # The package brings pydantic along: only a worker that meets an event without a cost loads it.
+    from genai_prices.data_snapshot import get_snapshot
+
     try:
         _, found = get_snapshot().find_provider_model(model, None, None, None)
         prices = found.get_prices(datetime.now(UTC))
@@ -148,16 +149,16 @@ def _bundled(model: str) -> _Rates | None:
     sides: tuple[Any, Any] = (prices.input_mtok, prices.output_mtok)
     if any(side is None for side in sides):
         return None
-    base = [float(side.base if isinstance(side, TieredPrices) else side) / _MILLION for side in sides]
-    starts = sorted({tier.start for side in sides if isinstance(side, TieredPrices) for tier in side.tiers})
-    tiers = tuple((start, *(float(_at(side, start + 1)) / _MILLION for side in sides)) for start in starts)
-    return _Rates(base[0], base[1], tiers, "price_table")  # type: ignore[arg-type]
+    starts = sorted({tier.start for side in sides for tier in getattr(side, "tiers", ())})
+    base, *tiers = ((start, *(float(_at(side, start + 1)) / _MILLION for side in sides)) for start in (-1, *starts))
+    return _Rates(base[1], base[2], tuple(tiers), "price_table")
 
 
-def _at(price: Decimal | TieredPrices, input_tokens: int) -> Decimal:
-    if not isinstance(price, TieredPrices):
+def _at(price: Any, input_tokens: int) -> Decimal:
+    """A plain price, or that of the highest tier that so many tokens reach."""
+    if isinstance(price, Decimal):
         return price
-    return next((tier.price for tier in reversed(price.tiers) if input_tokens > tier.start), price.base)
+    return next((tier.price for tier in reversed(price.tiers) if input_tokens > tier.start), price.base)  # type: ignore[no-any-return]
 
 
 def settings_from(snapshot: Mapping[str, Any]) -> PricingSettings:
