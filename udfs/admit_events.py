@@ -48,11 +48,11 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
         values = value.tolist()
         times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
         out: dict[str, list[str | None]] = {field.name: [None] * len(values) for field in RESULT_TYPE.fields}
-        decoded = decode_batch(values, times_ms.tolist())
+        decoded = decode_batch(values, times_ms.tolist(), normaliser=enrichment.normaliser)
         for row, event in zip(decoded.rows, decoded.events, strict=True):
             place = (topic.iat[row], int(partition.iat[row]), int(offset.iat[row])) if event.event_id is None else None
             try:
-                out["event"][row] = enrichment.finish(_with_id(values[row], place), event).decode()
+                out["event"][row] = enrichment.finish(_with_id(decoded.rewritten.get(row) or values[row], place), event).decode()
             except RefusedEventError as error:
                 decoded.rejects.append((row, reject_from_error(error, values[row])))
             else:

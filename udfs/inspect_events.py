@@ -85,7 +85,7 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         facts: list[Fact] = []
         for begin in range(0, size, CHUNK):
             part = slice(begin, begin + CHUNK)
-            decoded = decode_batch(values[part], times_ms[part].tolist())
+            decoded = decode_batch(values[part], times_ms[part].tolist(), normaliser=self._enrichment.normaliser)
             rows = [begin + row for row in decoded.rows]
             place_dead_letters(
                 out["dlq"], [(begin + row, reject) for row, reject in decoded.rejects], values, topic, partition, offset, times_ms, now_ms

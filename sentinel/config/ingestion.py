@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sentinel.config.normalisation import Normalisation
 from sentinel.config.pricing import Pricing
 from sentinel.config.privacy import Privacy
 from sentinel.config.types import ConfigModel, Name, Port, PositiveDuration, PositiveInt, Secret, Size
@@ -201,6 +202,7 @@ class Ingestion(ConfigModel):
     rate_limiting: IngestRateLimit = Field(default=IngestRateLimit())
     privacy: Privacy = Privacy()
     pricing: Pricing = Pricing()
+    normalisation: Normalisation = Normalisation()
     local: LocalDoor | None = None
     batching: Batching | None = None
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from sentinel.config.alerting import Alerting
 from sentinel.config.detection import MAX_DETECTORS, Detection, Detector
 from sentinel.config.ingestion import Ingestion
+from sentinel.config.normalisation import OutOfRange
 from sentinel.config.platform import (
     Api,
     Cache,
@@ -52,6 +53,7 @@ class TenantSettings(ConfigModel):
     name: str | None = None
     detectors: TenantDetectors = TenantDetectors()
     privacy: TenantPrivacy | None = None
+    timestamps: OutOfRange | None = None
 
 
 class SentinelConfig(ConfigModel):

@@ -28,6 +28,7 @@ from sentinel.config.runtime_alerting import (
     TimeInterval,
     TimeRange,
 )
+from sentinel.events.normalisation import NormalisationSettings
 from sentinel.pricing.table import PricingSettings
 from sentinel.privacy.policy import PrivacySettings
 
@@ -156,6 +157,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True):
     privacy: PrivacySettings = PrivacySettings()
     incident_auto_create: bool = False
     pricing: PricingSettings = PricingSettings()
+    normalisation: NormalisationSettings = NormalisationSettings()
 
     @classmethod
     def from_snapshot(cls, version: int, snapshot: dict[str, Any]) -> "RuntimeConfig":

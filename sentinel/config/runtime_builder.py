@@ -13,6 +13,7 @@ from sentinel.config.runtime import Correlation, Dedup, DetectorAction, Detector
 from sentinel.config.runtime_alerting_builder import alerting_parts
 from sentinel.config.runtime_rules import rule_params
 from sentinel.config.units import parse_duration
+from sentinel.events.normalisation import settings_from as normalisation_from
 from sentinel.metrics_vocabulary import METRICS, canonical_metric
 from sentinel.models.place import root_of
 from sentinel.pricing.table import settings_from as pricing_from
@@ -43,6 +44,7 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
         incident_auto_create=_auto_create(snapshot.get("integrations", {}).get("incidentManager", {})),
         privacy=privacy_from(snapshot),
         pricing=pricing_from(snapshot),
+        normalisation=normalisation_from(snapshot),
     )
 
 

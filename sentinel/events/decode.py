@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from sentinel.events.model import MAX_EVENT_BYTES, PULSE, REQUIRED, RESPONSE_STATUSES, Event
+from sentinel.events.normalisation import DEFAULT_TENANT, Normaliser
 from sentinel.events.rejects import RefusedEventError, Reject, reject_from_error
 from sentinel.timestamps import to_rfc3339
 
@@ -29,10 +30,17 @@ class Decoded(NamedTuple):
     rows: list[int]
     events: list[Event]
     rejects: list[tuple[int, Reject]]
+    rewritten: dict[int, bytes]
+    """Good events that were brought into the canonical form, by row."""
 
 
-def decode_batch(values: Sequence[bytes | None], times_ms: Sequence[int], now: datetime | None = None) -> Decoded:
-    """Decode every record; a bad one becomes a reject and never an exception; pulses are neither. `times_ms` are the records' Kafka timestamps."""
+def decode_batch(
+    values: Sequence[bytes | None], times_ms: Sequence[int], now: datetime | None = None, normaliser: Normaliser | None = None
+) -> Decoded:
+    """Decode every record; a bad one becomes a reject and never an exception; pulses are neither. `times_ms` are the records' Kafka timestamps.
+
+    With a normaliser an event that would be refused is looked at a second time.
+    """
     now = now or datetime.now(UTC)
     oldest, newest = now - OLDEST, now + NEWEST
     oldest_ms, newest_ms = oldest.timestamp() * 1000, newest.timestamp() * 1000
@@ -40,6 +48,7 @@ def decode_batch(values: Sequence[bytes | None], times_ms: Sequence[int], now: d
     rows: list[int] = []
     events: list[Event] = []
     rejects: list[tuple[int, Reject]] = []
+    rewritten: dict[int, bytes] = {}
     for row, (value, time_ms) in enumerate(zip(values, times_ms, strict=True)):
         if value == PULSE:
             continue
@@ -54,12 +63,31 @@ def decode_batch(values: Sequence[bytes | None], times_ms: Sequence[int], now: d
                 raise RefusedEventError("$.timestamp", _span(oldest, newest), str(event.timestamp))
             if (event.tenant_id, event.application_id, event.data.model) not in _known_keys:
                 _check_key(event)
+            if normaliser is not None and event.tenant_id == DEFAULT_TENANT and normaliser.lacks_tenant(event, value):
+                raise RefusedEventError("$.tenant_id", "a tenant", "nothing")
         except Exception as error:
-            rejects.append((row, reject_from_error(error, value or b"")))
+            second = None if normaliser is None or value is None else _second_look(value, time_ms, now, normaliser)
+            if second is None:
+                rejects.append((row, reject_from_error(error, value or b"")))
+            else:
+                rows.append(row)
+                rewritten[row] = second[0]
+                events.append(second[1])
         else:
             rows.append(row)
             events.append(event)
-    return Decoded(rows, events, rejects)
+    return Decoded(rows, events, rejects, rewritten)
+
+
+def _second_look(value: bytes, time_ms: int, now: datetime, normaliser: Normaliser) -> tuple[bytes, Event] | None:
+    """The event in canonical form, if there is one."""
+    if len(value) > MAX_EVENT_BYTES:
+        return None
+    canonical = normaliser.rewrite(value, now - OLDEST, now + NEWEST)
+    if canonical is None:
+        return None
+    decoded = decode_batch([canonical], [time_ms], now)
+    return (canonical, decoded.events[0]) if decoded.events else None
 
 
 _decoder = msgspec.json.Decoder(Event)

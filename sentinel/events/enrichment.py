@@ -14,6 +14,7 @@ from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.events.known_keys import has_unknown_keys
 from sentinel.events.model import Data, Event
+from sentinel.events.normalisation import NormalisationSettings, Normaliser
 from sentinel.events.rejects import RefusedEventError
 from sentinel.pricing.table import PriceTable, PricingSettings
 from sentinel.privacy.policy import PrivacySettings
@@ -44,7 +45,13 @@ _MOST_USERS = 200_000
 class Enrichment:
     """One instance serves a worker; a new configuration version makes a new one."""
 
-    def __init__(self, privacy: PrivacySettings, pricing: PricingSettings) -> None:
+    def __init__(
+        self,
+        privacy: PrivacySettings,
+        pricing: PricingSettings,
+        normalisation: NormalisationSettings = NormalisationSettings(),  # noqa: B008
+    ) -> None:
+        self.normaliser = Normaliser(normalisation)
         self._redactor = Redactor.or_masking(privacy)
         self._prices = PriceTable(pricing)
         self._users: dict[tuple[str, str], str] = {}
@@ -52,7 +59,7 @@ class Enrichment:
     @classmethod
     def of(cls, config: RuntimeConfig) -> Enrichment:
         """For a configuration version."""
-        return cls(config.privacy, config.pricing)
+        return cls(config.privacy, config.pricing, config.normalisation)
 
     def finish(self, value: bytes, event: Event, tenant_id: str | None = None) -> bytes:
         """The bytes of a decoded event as they go on; `tenant_id` when it is another than the event names.
