@@ -3,29 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from sentinel.config.runtime import DetectorConfig
-from sentinel.detection.series.registry import SERIES
-from sentinel.detection.tuning import tuning_of
+from sentinel.detection.series.fitted import Forecast, ForecastDetector
+from sentinel.detection.series.fitting import FITS, RefittingDetector
+from sentinel.detection.series.once import QUIET, SayOnce
+from sentinel.detection.series.registry import SERIES, SeriesJudge
+from sentinel.detection.series.verdict import SeriesDetector
+from sentinel.detection.tuning import Tuning
 
 RowJudge = Callable[[int, float], tuple[float, bool]]
 """(epoch ms, value) → (score 0..1, whether it is an anomaly); rows in order, one judge a series."""
 
 
 def judges(config: DetectorConfig) -> Callable[[], RowJudge]:
-    """A maker of fresh judges. Raises ValueError for a strategy that does not judge rows, and for parameters of a wrong type."""
-    tuning, make = tuning_of(config), SERIES[config.strategy]
+    """A maker of fresh judges. A row is one evaluation, whatever its time.
+
+    As the job folds repeats of an anomaly into the first one, a row that is no worse than one of the last 150 is quietened here.
+
+    Raises ValueError for a strategy that does not judge rows, and for parameters that do not fit.
+    """
+    make = _refitting(config.strategy) if config.strategy in FITS and not config.params.get("fitted") else None
+    # Parameters that do not fit are told before the first file.
+    SeriesJudge(config, make)
 
     def new_judge() -> RowJudge:
-        detector = make(tuning)
+        judge, once, streak = SeriesJudge(config, make), SayOnce(), 0
 
-        def judge(time_ms: int, value: float) -> tuple[float, bool]:
-            verdict = detector.update(time_ms, value)
-            return verdict.score, verdict.anomalous
+        def judge_row(time_ms: int, value: float) -> tuple[float, bool]:
+            nonlocal streak
+            verdict = judge.update(time_ms, value)
+            streak = streak + 1 if verdict.anomalous else 0
+            if config.strategy == "auto":
+                return verdict.score, streak >= judge.tuning.consecutive
+            lasting = streak >= judge.tuning.consecutive
+            score = verdict.score if lasting or not streak else round(verdict.score * QUIET, 6)
+            if not once.is_news(score):
+                return round(score * QUIET, 6), False
+            return score, lasting
 
-        return judge
+        return judge_row
 
     return new_judge
+
+
+def _refitting(kind: str) -> Callable[[Tuning, dict[str, Any]], SeriesDetector]:
+    """Without a fitted forecast, one is fitted to the rows that went before."""
+
+    def make(tuning: Tuning, params: dict[str, Any]) -> SeriesDetector:
+        memory = max(1, round(tuning.window_s / tuning.evaluation_s))
+
+        def detector(forecast: Forecast) -> SeriesDetector:
+            return ForecastDetector(forecast, memory, tuning.min_evaluations, tuning.effective_threshold)
+
+        return RefittingDetector(kind, detector)
+
+    return make
 
 
 def row_strategies() -> list[str]:

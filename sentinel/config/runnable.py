@@ -8,4 +8,8 @@ BEHAVIOURAL: Final = frozenset({"user_profile", "entity_relationship", "access_p
 """Strategies that are fed with what each user did in a second."""
 RULES: Final = frozenset({"aggregation", "composite", "cep"}) | BEHAVIOURAL
 """Strategies with nested settings, judged on facts and panes of an application."""
-RUNNABLE: Final = frozenset({"zscore", "moving_average", "percentile", "threshold", "pattern", "silence", "peer", "custom"}) | TRAINED | RULES
+SERIES: Final = frozenset({"auto", "robust", "seasonal", "change_point", "flat_line", "arima", "prophet"})
+"""Strategies on the series of a metric's values, one an evaluation: the same ones judge recorded files."""
+RUNNABLE: Final = (
+    frozenset({"zscore", "moving_average", "percentile", "threshold", "pattern", "silence", "peer", "custom"}) | TRAINED | RULES | SERIES
+)

@@ -19,7 +19,7 @@ from sentinel.models.place import root_of
 from sentinel.pricing.table import settings_from as pricing_from
 from sentinel.privacy.policy import settings_from as privacy_from
 
-_DURATIONS: Final = frozenset({"window", "evaluation", "warmup", "repeat", "adapt_after"})
+_DURATIONS: Final = frozenset({"window", "evaluation", "warmup", "repeat", "adapt_after", "duration"})
 
 
 def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:

@@ -9,42 +9,29 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from pydantic_core import PydanticCustomError
 
 from sentinel.config.behaviour import AccessPatternParams, EntityRelationshipParams, UserProfileParams
+from sentinel.config.learning import LearningParams, Level, Sensitivity
 from sentinel.config.plugins import load_plugin, plugin_points
 from sentinel.config.rules import AggregationParams, CepParams, CompositeParams, Condition
+from sentinel.config.series import (
+    ArimaParams,
+    ChangePointParams,
+    FlatLineParams,
+    ProphetParams,
+    RobustParams,
+    SeasonalParams,
+    SeriesParams,
+)
 from sentinel.config.types import ConfigModel, Duration, MetricName, Name, PositiveDuration, PositiveInt, Ratio, Regex
 
-Level = Literal["application", "model"]
-Sensitivity = Literal["low", "medium", "high"]
 
-
-class _LearningParams(ConfigModel):
-    """What all detectors share that compare a metric with its own past. What is left out has the default of the strategy and metric."""
-
-    window: PositiveDuration | None = Field(default=None, description="Half-life of the learned baseline")
-    evaluation: PositiveDuration | None = Field(
-        default=None, description="Length of the window that is judged, and of the blocks that are learned"
-    )
-    warmup: Duration | None = Field(default=None, description="How much past there must be before the first judgement")
-    min_evaluations: PositiveInt | None = Field(default=None, description="Learned blocks before the first judgement")
-    sensitivity: Sensitivity | None = Field(default=None, description="high judges stricter than medium, low milder")
-    direction: Literal["up", "down", "both"] | None = None
-    min_ratio: float | None = Field(default=None, ge=1, description="Smallest multiple of the baseline that can be an anomaly")
-    minimum: float | None = Field(default=None, description="Smallest observed value that can be an anomaly, in the unit of the metric")
-    min_count: int | None = Field(default=None, ge=0, description="Calls that the judged window must hold (errors for error_rate)")
-    consecutive: PositiveInt | None = Field(default=None, description="Judgements in a row that must be beyond the threshold")
-    repeat: PositiveDuration | None = Field(default=None, description="Least time between two detections of a lasting anomaly")
-    adapt_after: PositiveDuration | None = Field(default=None, description="An anomaly that lasts this long becomes the new usual")
-    level: Level | None = Field(default=None, description="What has a baseline of its own")
-
-
-class StatisticalParams(_LearningParams):
+class StatisticalParams(LearningParams):
     """Z-score and moving average: the threshold counts standard deviations."""
 
     metric: MetricName
     threshold: float | None = Field(default=None, gt=0, description="Standard deviations")
 
 
-class PercentileParams(_LearningParams):
+class PercentileParams(LearningParams):
     """Beyond a percentile of the past."""
 
     metric: MetricName
@@ -110,7 +97,7 @@ class SilenceParams(ConfigModel):
     repeat: PositiveDuration | None = None
 
 
-class PeerParams(_LearningParams):
+class PeerParams(LearningParams):
     """The most active user against the usual of the same application."""
 
     metric: MetricName = "top_user_events"
@@ -131,7 +118,9 @@ class ModelParams(ConfigModel):
     model: Name | None = Field(default=None, description="Name of the model, whose promoted version is used; default: the strategy's name")
     threshold: float | None = Field(default=None, gt=0, description="Standard deviations; default 4.0")
     sensitivity: Sensitivity | None = Field(default=None, description="high judges stricter than medium, low milder")
-    consecutive: PositiveInt | None = Field(default=None, description="Judgements in a row (one every 10 s) that must be beyond the threshold")
+    consecutive: PositiveInt | None = Field(
+        default=None, description="Judgements in a row (one every 10 s) that must be beyond the threshold"
+    )
     min_count: int | None = Field(default=None, ge=1, description="Calls that the judged minute must hold")
     repeat: PositiveDuration | None = Field(default=None, description="Least time between two detections of a lasting anomaly")
     level: Level | None = Field(default=None, description="As the model was trained: for each model of an application, or for applications")
@@ -189,8 +178,13 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     "zscore": _strategy(StatisticalParams, "statistical"),
     "moving_average": _strategy(StatisticalParams, "statistical"),
     "percentile": _strategy(PercentileParams, "statistical"),
-    "arima": _strategy(OtherParams, "statistical"),
-    "prophet": _strategy(OtherParams, "statistical"),
+    "auto": _strategy(SeriesParams, "statistical"),
+    "robust": _strategy(RobustParams, "statistical"),
+    "seasonal": _strategy(SeasonalParams, "statistical"),
+    "change_point": _strategy(ChangePointParams, "statistical"),
+    "flat_line": _strategy(FlatLineParams, "statistical"),
+    "arima": _strategy(ArimaParams, "statistical"),
+    "prophet": _strategy(ProphetParams, "statistical"),
     "threshold": _strategy(ThresholdParams, "rule"),
     "pattern": _strategy(PatternParams, "rule"),
     "silence": _strategy(SilenceParams, "rule", "statistical", "behavioral"),

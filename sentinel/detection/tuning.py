@@ -69,10 +69,19 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
         return 1.0 + (self.min_ratio - 1.0) * SENSITIVITY[self.sensitivity]
 
 
+_SERIES: dict[str, Any] = {"direction": "both", "min_ratio": 1.0, "minimum": 0.0, "min_count": 0, "consecutive": 1, "threshold": 5.0}
+"""Series detectors look both ways, and at each evaluation by itself: what is small or rare shows in the spread that they learn."""
 _STRATEGY_DEFAULTS: dict[str, dict[str, Any]] = {
     "percentile": {"min_ratio": 1.0, "min_evaluations": 12, "warmup_s": 120.0, "min_count": 10},
     "peer": {"evaluation_s": 10.0, "min_ratio": 1.5, "minimum": 8.0, "consecutive": 1, "window_s": 600.0, "min_count": 8},
     "silence": {"level": "application"},
+    "auto": {**_SERIES, "warmup_s": 900.0},
+    "robust": {**_SERIES, "window_s": 2_400.0, "warmup_s": 300.0},
+    "seasonal": {**_SERIES, "warmup_s": 600.0},
+    "change_point": {**_SERIES, "window_s": 2_400.0, "warmup_s": 300.0, "threshold": 12.0},
+    "flat_line": {**_SERIES, "window_s": 600.0, "warmup_s": 300.0},
+    "arima": {**_SERIES, "window_s": 2_400.0},
+    "prophet": {**_SERIES, "window_s": 2_400.0},
 }
 _METRIC_DEFAULTS: dict[str, dict[str, Any]] = {
     "error_rate": {"min_ratio": 2.0, "minimum": 0.05, "min_count": 3, "threshold": 4.5},

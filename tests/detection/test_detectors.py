@@ -20,10 +20,15 @@ from sentinel.panes import Pane, UserPane
 
 # Peers see user panes, trained strategies need a model, custom ones a package.
 PANE_STRATEGIES = [name for name in STRATEGIES if name not in {"peer", "custom", *TRAINED}]
+FITTED: dict[str, dict[str, Any]] = {
+    "arima": {"kind": "arima", "d": 1, "ar": [0.2], "ma": [-0.5], "mean": 0.0, "sigma": 1.0},
+    "prophet": {"kind": "prophet", "origin": START_MS, "level": 50.0, "slope": 0.0, "daily": [], "weekly": []},
+}
 
 
 def build(strategy: str, metric: str, **params: Any) -> Any:
-    config = DetectorConfig(id="d", type="statistical", strategy=strategy, level="pane", metric=metric, params={"value": 1.0, **params})
+    given = {"value": 1.0, "fitted": FITTED.get(strategy), **params}
+    config = DetectorConfig(id="d", type="statistical", strategy=strategy, level="pane", metric=metric, params=given)
     return new_detector(config, 300_000)
 
 

@@ -16,11 +16,13 @@ from sentinel.detection.detectors.keyed_rule import RuleDetector
 from sentinel.detection.detectors.moving_average import MovingAverageDetector
 from sentinel.detection.detectors.peer import PeerDetector
 from sentinel.detection.detectors.percentile import PercentileDetector
+from sentinel.detection.detectors.series import SeriesPaneDetector
 from sentinel.detection.detectors.silence import SilenceDetector
 from sentinel.detection.detectors.threshold import ThresholdDetector
 from sentinel.detection.detectors.trained import ModelDetector
 from sentinel.detection.detectors.user_profile import UserProfileDetector
 from sentinel.detection.detectors.zscore import ZScoreDetector
+from sentinel.detection.series.registry import SERIES
 from sentinel.detection.tuning import Tuning
 
 
@@ -53,6 +55,7 @@ STRATEGIES: dict[str, type[PaneDetector]] = {
     "lstm": ModelDetector,
     "dbscan": ModelDetector,
     "kmeans": ModelDetector,
+    **dict.fromkeys(SERIES, SeriesPaneDetector),
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Any
 
-CELLS = 200
-"""Points lie at least 1/200 of the range apart: the gap that matters is several times larger."""
+CELLS = 100
+"""Points lie at least 1/100 of the range apart: the gap that matters is several times larger."""
 MIN_POINTS = 3
 SWEEP_ROWS = 256
 
@@ -56,7 +56,7 @@ class ValueCoverage:
                 return
         points.insert(place, value)
         seen.insert(place, self.rows)
-        if len(points) > 2 * CELLS:
+        if len(points) > CELLS + CELLS // 2:
             self._thin()
 
     def _forget(self) -> None:

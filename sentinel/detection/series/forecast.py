@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 DAY_MS = 86_400_000
-BINS = 96
-"""Bins of the daily profile: a quarter of an hour each."""
+BINS = 48
+"""Bins of the daily profile: half an hour each."""
 FAST_ROWS = 12
 SLOW_ROWS = 288
 PROFILE_DAYS = 5.0
@@ -27,7 +27,7 @@ class BestForecast:
         self._last = self._fast = self._slow = self._offset = self._interval_ms = 0.0
         self._errors = [0.0] * 5
         self._profile: list[float] = [0.0] * BINS
-        self._visits: list[float] = [0.0] * BINS
+        self._visits = [0] * BINS
 
     def residual(self, time_ms: int, value: float) -> tuple[float, float]:
         """(value - forecast, forecast). Learns the value."""
@@ -39,7 +39,7 @@ class BestForecast:
         visits = self._visits[place]
         usual = self._profile[place] if visits else self._slow
         forecasts = (self._last, self._fast, self._slow, usual, usual + self._offset)
-        candidates = 5 if visits >= 1.0 else 3
+        candidates = 5 if visits else 3
         errors = self._errors
         choice = min(range(candidates), key=errors.__getitem__) if rows > LEARNING_ROWS else 0
         forecast = forecasts[choice]
@@ -55,7 +55,7 @@ class BestForecast:
             self._profile[place] += (value - usual) * max(1.0 / (visits + 1.0), 1.0 / (PROFILE_DAYS * a_bin))
         else:
             self._profile[place] = value
-        self._visits[place] = visits + 1.0
+        self._visits[place] = visits + 1
         self._last, self._last_ms, self._rows = value, time_ms, rows + 1
         return value - forecast, forecast
 
@@ -72,26 +72,30 @@ class BestForecast:
 BUCKETS = 96
 PER_OCTAVE = 8
 LOWEST = 2.0**-4
+TAIL_SHARE = 0.01
+TAIL_ROWS = 20
+FORGET_ROWS = 10_000
 
 
 class TailRatio:
-    """A magnitude as a multiple of its own 99th percentile. The percentile comes from a fading histogram with 8 buckets an octave."""
+    """A magnitude as a multiple of its own tail percentile: the 99th, later the one that `TAIL_ROWS` rows of all so far lay beyond.
 
-    __slots__ = ("_counts", "_scale", "_weight", "fade", "share")
+    The longer a series is known, the rarer something must be to be news: else false alarms would come at a constant rate for ever. The
+    percentile comes from a histogram with 8 buckets an octave, halved now and then so that it forgets.
+    """
 
-    def __init__(self, share: float = 0.01, fade: float = 0.9998) -> None:
-        self.share, self.fade = share, fade
-        self._counts: list[float] = [0.0] * BUCKETS
-        self._weight = 0.0
-        # Weight of the next value: grows instead of fading every bucket at every row.
-        self._scale = 1.0
+    __slots__ = ("_counts", "_rows", "_total")
+
+    def __init__(self) -> None:
+        self._rows = self._total = 0
+        self._counts = [0] * BUCKETS
 
     def ratio(self, magnitude: float) -> float:
         """The magnitude over the percentile of what came before, 0 as long as that is unknown. Learns the magnitude."""
         found = 0.0
-        counts, beyond = self._counts, self._weight * self.share
-        if self._weight > 0.0:
-            seen, bucket = 0.0, BUCKETS
+        counts = self._counts
+        if self._total:
+            beyond, seen, above, bucket = self._total * min(TAIL_SHARE, TAIL_ROWS / (self._rows + 1)), 0, 0, BUCKETS
             while seen <= beyond and bucket > 0:
                 bucket -= 1
                 above, seen = seen, seen + counts[bucket]
@@ -99,21 +103,21 @@ class TailRatio:
             inner = 1.0 - (beyond - above) / counts[bucket] if counts[bucket] else 0.0
             found = magnitude / (LOWEST * 2.0 ** ((bucket + inner) / PER_OCTAVE))
         place = int(math.log2(magnitude / LOWEST) * PER_OCTAVE) if magnitude > LOWEST else 0
-        counts[min(BUCKETS - 1, place)] += self._scale
-        self._weight += self._scale
-        self._scale /= self.fade
-        if self._scale > 1e6:
-            self._counts = [count / self._scale for count in counts]
-            self._weight /= self._scale
-            self._scale = 1.0
+        counts[min(BUCKETS - 1, place)] += 1
+        self._rows += 1
+        self._total += 1
+        if self._total >= FORGET_ROWS:
+            # Rounded up: what happened once is remembered for long.
+            self._counts = [(count + 1) // 2 for count in counts]
+            self._total = sum(self._counts)
         return found
 
     def to_state(self) -> list[Any]:
-        filled = [[bucket, count] for bucket, count in enumerate(self._counts) if count]
-        return [self._weight, self._scale, filled]
+        first = next((bucket for bucket, count in enumerate(self._counts) if count), 0)
+        last = next((bucket for bucket in range(BUCKETS, 0, -1) if self._counts[bucket - 1]), first)
+        return [self._rows, first, self._counts[first:last]]
 
     def from_state(self, state: Any) -> None:
-        self._weight, self._scale, filled = state
-        self._counts = [0.0] * BUCKETS
-        for bucket, count in filled:
-            self._counts[bucket] = count
+        self._rows, first, counts = state
+        self._counts = [*[0] * first, *counts, *[0] * (BUCKETS - first - len(counts))]
+        self._total = sum(self._counts)
