@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from sentinel.config.alerting import check_timezone
 from sentinel.config.learning import LearningParams
+from sentinel.config.routes import check_timezone
 from sentinel.config.types import ConfigModel, MetricName, PositiveDuration
 
 
