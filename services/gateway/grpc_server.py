@@ -43,7 +43,8 @@ class GrpcServer:
                 ("grpc.max_connection_idle_ms", 900_000),
                 ("grpc.server_handshake_timeout_ms", 10_000),
             ],
-            maximum_concurrent_rpcs=max_streams * 4,
+            # With the size of a message this bounds what calls under way may hold.
+            maximum_concurrent_rpcs=max_streams,
         )
         ingestion_pb2_grpc.add_TelemetryIngestionServicer_to_server(Telemetry(gateway), self._server)
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(TraceExport(intake), self._server)

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.records import MalformedError, TooLargeError, UnsupportedTypeError
+from services.gateway.records import MalformedError, TooLargeError, UnavailableError, UnsupportedTypeError
 
 Receive = Callable[[], Awaitable[Any]]
 BODY_TIMEOUT_S = 15.0
 """A body that is not complete by then is given up: its memory belongs to others."""
+MAX_UNDER_WAY_BYTES = 256 * 1024 * 1024
 JSON_TYPES = ("application/json",)
 LINES_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
@@ -41,6 +42,12 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
     return unzip(body, limit) if encoding == "gzip" else body
 
 
+class _UnderWay:
+    """Bytes of all bodies that are not complete yet: each is small, and there may be thousands."""
+
+    bytes = 0
+
+
 async def _collect(receive: Receive, limit: int) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -51,14 +58,22 @@ async def _collect(receive: Receive, limit: int) -> bytes:
             raise _too_large(limit)
         return body
     parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise MalformedError("the client closed the connection before its body was complete", field="(body)")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise _too_large(limit)
+    _UnderWay.bytes += size
+    try:
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise MalformedError("the client closed the connection before its body was complete", field="(body)")
+            part = message.get("body", b"")
+            parts.append(part)
+            size += len(part)
+            _UnderWay.bytes += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            if _UnderWay.bytes > MAX_UNDER_WAY_BYTES:
+                raise UnavailableError("too many bodies are under way at once", retry_after_s=1.0)
+    finally:
+        _UnderWay.bytes -= size
     return b"".join(parts)
 
 

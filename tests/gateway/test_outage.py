@@ -24,7 +24,7 @@ from tests.support.streams import read_topic
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.recovery, pytest.mark.timeout(240)]
-SENDERS, BATCH, PAUSE_S = 6, 10, 0.06
+SENDERS, BATCH, PAUSE_S = 4, 10, 0.05
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_nothing_acknowledged_is_lost_when_kafka_and_the_gateway_are_killed(own_
     gateway.kill()
     gateway.start()
     assert gateway.metric("sentinel_gateway_overflow_events") >= on_disk > 0, "a new gateway finds what the killed one had acknowledged"
-    time.sleep(3)
+    time.sleep(1)
     own_broker.restart()
     time.sleep(1)
     load.finish()

@@ -14,9 +14,11 @@ from grpc_status import rpc_status
 
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
 from schemas.pb.llm.sentinel.v1.ingestion_pb2_grpc import TelemetryIngestionStub
+from services.gateway.http_body import _UnderWay
 from services.gateway.journal import BufferLimits
 from services.gateway.overflow import OverflowLog
 from tests.support.doors import Doors, OpenDoors, event, lines
+from tests.support.waiting import wait_for
 
 IMPATIENT = BufferLimits(slow_after_s=0.3)
 
@@ -119,3 +121,15 @@ def test_slow_and_broken_clients_lose_their_connection_and_nobody_elses(doors: D
         assert b" 202 " not in half_closed.recv(10_000)
         assert doors.post(lines([event()])).status_code == 202
     assert len(doors.events()) == 1
+
+
+def test_bodies_under_way_are_bounded_all_together(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.http_body.MAX_UNDER_WAY_BYTES", 300_000)
+    head = b"POST /api/v1/telemetry/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 200000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", doors.running.ports["http"])) as first:
+        first.sendall(head + b" " * 190_000)
+        wait_for(lambda: _UnderWay.bytes, 10, "the first body to be under way", until=lambda held: held > 180_000, pause_s=0.02)
+        answer = doors.post(lines([event()]) + b" " * 190_000)
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+    wait_for(lambda: _UnderWay.bytes, 10, "the first body to be forgotten", until=lambda held: held == 0, pause_s=0.02)
+    assert doors.post(lines([event()]) + b" " * 190_000).status_code == 202

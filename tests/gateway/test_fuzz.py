@@ -1,0 +1,105 @@
+"""Broken, mutated and random input at every door: no crash, no 5xx, and what is good still gets in."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
+from services.gateway.admission import admit
+from services.gateway.tenants import Principal
+from tests.gateway.test_grpc_door import message
+from tests.gateway.test_otlp_door import DIALECTS, export, hex_json
+from tests.support.doors import Doors, event, lines
+
+ROUNDS = 60
+OPEN, ACME = Principal("default", None), Principal("acme", frozenset(("acme",)))
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    for key, item in value.items() if isinstance(value, dict) else ():
+        found += places(item, (*path, key))
+    return found
+
+
+EVENT = event(tenant_id="acme", correlation_id="c", metadata={"user_id": "u", "tags": {"a": "b"}})
+PLACES = places(EVENT)
+
+
+@given(place=st.sampled_from(PLACES), value=anything, who=st.sampled_from([OPEN, ACME]))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_value_at_any_place_of_an_event_is_judged(place: tuple[Any, ...], value: Any, who: Principal) -> None:
+    changed = json.loads(json.dumps(EVENT))
+    parent = changed
+    for step in place[:-1]:
+        parent = parent[step]
+    parent[place[-1]] = value
+    good = lines([EVENT])
+    admitted = admit([good, json.dumps(changed).encode("utf-8", "surrogatepass"), good], who)
+    records = [record for group in admitted.by_tenant.values() for record in group]
+    assert len(records) + len(admitted.rejections) == 3
+    assert len(records) >= 2, "a bad neighbour spoils nothing"
+    for record in records:
+        stored = json.loads(record.value)
+        assert stored["event_id"] and record.key == f"{stored.get('tenant_id', 'default')}|{stored['application_id']}".encode()
+
+
+def mutated(body: bytes, number: random.Random) -> bytes:
+    """The body with bytes changed, cut, doubled or put in."""
+    changed = bytearray(body)
+    for _ in range(number.randint(1, 8)):
+        at = number.randrange(len(changed))
+        match number.randrange(4):
+            case 0:
+                changed[at] = number.randrange(256)
+            case 1:
+                del changed[at : at + number.randint(1, 40)]
+            case 2:
+                changed[at:at] = changed[at : at + number.randint(1, 40)]
+            case _:
+                changed[at:at] = number.randbytes(number.randint(1, 10))
+        changed = changed or bytearray(b"x")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("door", ["events", "traces protobuf", "traces json"])
+def test_mutated_bodies_by_http(doors: Doors, door: str) -> None:
+    number = random.Random(4)
+    spans = export({"attributes": DIALECTS["otel"]}, {"attributes": DIALECTS["langfuse"]})
+    path, kind, body = {
+        "events": ("/api/v1/telemetry/events", "application/json", json.dumps([EVENT, event()]).encode()),
+        "traces protobuf": ("/v1/traces", "application/x-protobuf", spans.SerializeToString()),
+        "traces json": ("/v1/traces", "application/json", hex_json(spans)),
+    }[door]
+    seen = Counter(doors.http.post(path, content=mutated(body, number), headers={"content-type": kind}).status_code for _ in range(ROUNDS))
+    assert max(seen) < 500 and seen[400] > 0, seen
+    assert doors.http.post(path, content=body, headers={"content-type": kind}).status_code in (200, 202)
+
+
+def test_mutated_messages_by_grpc(doors: Doors) -> None:
+    number = random.Random(5)
+    body = pb.BatchTelemetryRequest(events=[message(), message(metric=pb.MetricData(metric_name="m", value=1))]).SerializeToString()
+    with grpc.insecure_channel(doors.grpc) as channel:
+        call = channel.unary_unary("/llm.sentinel.v1.TelemetryIngestion/BatchTelemetry")
+        seen: Counter[str] = Counter()
+        for _ in range(ROUNDS):
+            try:
+                call(mutated(body, number), timeout=30)
+                seen["OK"] += 1
+            except grpc.RpcError as error:
+                seen[error.code().name] += 1
+        assert set(seen) <= {"OK", "INVALID_ARGUMENT"} and len(seen) == 2, seen
+        assert pb.BatchTelemetryResponse.FromString(call(body)).accepted_count == 2
