@@ -114,7 +114,7 @@ def main() -> None:
     """Prints the window's length and the outcome of the kills."""
     parser = argparse.ArgumentParser(prog="python -m bench.notification_window")
     parser.add_argument("--notifications", type=int, default=4_000)
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     count = given.notifications // RECEIVERS * RECEIVERS
@@ -136,6 +136,10 @@ def main() -> None:
         measured = sorted(windows.get(timeout=600))
         took_s = time.monotonic() - began
         undisturbed.join()
+        milliseconds = [value * 1000 for value in measured]
+        p50, p99 = np.percentile(milliseconds, [50, 99])
+        figures = f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {milliseconds[-1]:.2f} ms"
+        print(f"window from acceptance to commit: {figures} ({len(measured):,} notifications)", flush=True)
         chance, kills = random.Random(given.seed), 0
         while sum(key.startswith("storm") for key in receiver.calls) < count:
             process, before = start("storm"), sum(receiver.calls.values())
@@ -149,9 +153,6 @@ def main() -> None:
             process.join()
         receiver.shutdown()
     calls = [receiver.calls[key] for key in receiver.calls if key.startswith("storm")]
-    milliseconds = [value * 1000 for value in measured]
-    p50, p99 = np.percentile(milliseconds, [50, 99])
-    print(f"window from acceptance to commit: p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {milliseconds[-1]:.2f} ms ({len(measured):,} notifications)")
     print(f"{kills} x kill -9 while {count:,} were delivered by {RECEIVERS} queues: lost {count - len(calls)}, sent twice {sum(calls) - len(calls)}")
 
 

@@ -7,8 +7,8 @@ import base64
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -182,8 +182,25 @@ async def _send_test(version: int, config: dict[str, Any], receiver: str, status
         created_at=now,
         config_version=version,
     )
-    async with client() as http:
-        return await Sender(lambda: (version, config), http)(notification)
+    async with client() as http, _incidents(config, receiver) as incidents:
+        return await Sender(lambda: (version, config), http, incidents)(notification)
+
+
+@asynccontextmanager
+async def _incidents(config: dict[str, Any], receiver: str) -> AsyncIterator[Any]:
+    """The book of incidents, for a receiver that needs it."""
+    from services.dispatcher.database import Database
+    from services.dispatcher.incident_book import IncidentBook
+
+    if not any(entry["name"] == receiver and entry["type"] == "incident" for entry in config.get("alerting", {}).get("receivers", [])):
+        yield None
+        return
+    database = Database(postgres_dsn(None), lambda reason: print(f"Postgres is away: {reason}", file=sys.stderr))
+    await database.open()
+    try:
+        yield IncidentBook(database)
+    finally:
+        await database.close()
 
 
 def _letters(bootstrap: str, receiver: str | None) -> list[dict[str, Any]]:
