@@ -13,7 +13,7 @@ from bench.zscore import EMPTY, Baseline, is_outlier, learn, scaled_log
 from sentinel.pane_blocks import PANE_SUMS, event_text, from_texts
 
 INPUT_TYPE = Types.ROW([Types.INT(), Types.STRING()])
-"""(shard, panes of a second: pane blocks, or lines of key, count, log sum, log sum of squares, exemplar)"""
+"""(shard, panes of a second: pane blocks, or lines of key, count, log sum, log sum of squares, exemplar = 1, 16 digits, event)"""
 OUTPUT_TYPE = Types.ROW_NAMED(["key", "record"], [Types.STRING(), Types.STRING()])
 EXEMPLAR_DIGITS = 16
 
@@ -55,7 +55,7 @@ def _of_blocks(texts: str) -> Iterator[Pane]:
 def _of_lines(lines: str) -> Iterator[Pane]:
     for line in lines.split("\n"):
         key, count, total, squares, exemplar = line.split("\t")
-        yield key, int(count), int(total), int(squares), int(exemplar[:EXEMPLAR_DIGITS]), exemplar[EXEMPLAR_DIGITS:]
+        yield key, int(count), int(total), int(squares), int(exemplar[1 : EXEMPLAR_DIGITS + 1]), exemplar[EXEMPLAR_DIGITS + 1 :]
 
 
 def _judge(baselines: dict[str, Baseline], pane: Pane) -> str | None:

@@ -48,7 +48,8 @@ def _panes_of_the_product(t_env: StreamTableEnvironment, settings: JobSettings) 
 def _panes_in_sql(t_env: StreamTableEnvironment, settings: JobSettings) -> None:
     decoded_telemetry(t_env, settings, JOB)
     number = "CAST(ROUND(1000 * LN(1 + `data`.latency_ms)) AS BIGINT)"
-    micros = f"LPAD(CAST(CAST(ROUND(1000 * `data`.latency_ms) AS BIGINT) AS STRING), {EXEMPLAR_DIGITS}, '0')"
+    # A leading 1 keeps the width: cheaper than LPAD, which fills up character by character.
+    micros = f"CAST(CAST(1000 * `data`.latency_ms AS BIGINT) + {10**EXEMPLAR_DIGITS} AS STRING)"
     t_env.execute_sql(f"""
         CREATE TEMPORARY VIEW latencies AS
         SELECT tenant_id, application_id, `data`.model AS model, {number} AS latency_log, {micros} || event_id AS exemplar, record_time
@@ -65,7 +66,7 @@ def _panes_in_sql(t_env: StreamTableEnvironment, settings: JobSettings) -> None:
     t_env.execute_sql("""
         CREATE TEMPORARY VIEW shard_seconds AS
         SELECT shard, LISTAGG(CONCAT_WS(CHR(9), tenant_id || '|' || application_id || '|' || model, CAST(latency_count AS STRING),
-               CAST(latency_log_sum AS STRING), CAST(latency_log_sumsq AS STRING), latency_exemplar), CHR(10)) AS panes
+               CAST(latency_log_sum AS STRING), CAST(latency_log_sumsq AS STRING), latency_exemplar), '\n') AS panes
         FROM TABLE(TUMBLE(TABLE key_seconds, DESCRIPTOR(pane_time), INTERVAL '1' SECOND)) GROUP BY shard, window_start, window_end
     """)
 
