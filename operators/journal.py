@@ -2,7 +2,7 @@
 
 Writing a shard whole at every call costs more than all its detectors. PyFlink has no hook that runs before a checkpoint, so what a call changed must be
 written within the call; a shard is a function of its input, so the input does. A new snapshot is due when the journal has become longer than
-`JOURNAL_TO_SNAPSHOT` snapshots: reading it back stays quick, and the cost of snapshots is spread over many calls.
+`JOURNAL_TO_SNAPSHOT` snapshots (large ones: half a snapshot): reading it back stays quick, and the cost of snapshots is spread over many calls.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pyflink.datastream.state import ListState, ListStateDescriptor, ValueState,
 JOURNAL_TO_SNAPSHOT = 3
 _SMALL = 16_384
 """Bytes of a journal for which no snapshot is made."""
+_LARGE = 1_048_576
+"""Bytes of a journal that are kept beside a snapshot of whatever size: beyond it the journal must stay below half of the snapshot."""
 
 
 class JournaledState:
@@ -36,7 +38,7 @@ class JournaledState:
         self._journal.add(entry)
         sizes = self._sizes.setdefault(key, [_SMALL, 0])
         sizes[0] += len(entry)
-        return sizes[0] > _SMALL + JOURNAL_TO_SNAPSHOT * sizes[1]
+        return sizes[0] > _SMALL + min(JOURNAL_TO_SNAPSHOT * sizes[1], max(_LARGE, sizes[1] // 2))
 
     def replace(self, key: int, snapshot: bytes) -> None:
         """Write a snapshot, which makes the journal superfluous."""
