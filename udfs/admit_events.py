@@ -25,9 +25,11 @@ RESULT_TYPE: DataType = DataTypes.ROW(
         DataTypes.FIELD("key", DataTypes.STRING()),
         DataTypes.FIELD("event", DataTypes.STRING()),
         DataTypes.FIELD("dlq", DataTypes.STRING()),
+        DataTypes.FIELD("once_key", DataTypes.STRING()),
     ]
 )
-"""key: tenant|application, which keeps an application on one partition. Exactly one of event and dlq is set."""
+"""key: tenant|application, which keeps an application on one partition. Exactly one of event and dlq is set.
+once_key: tenant and event id, where the tenant wants each id once."""
 
 
 class AdmitEvents(ScalarFunction):  # type: ignore[misc]
@@ -44,6 +46,7 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
 
     def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
         enrichment = self._current_enrichment()
+        once = self._watch.current.deduplicated_tenants
         now_ms = time.time_ns() // 1_000_000
         values = value.tolist()
         times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
@@ -57,6 +60,8 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
                 decoded.rejects.append((row, reject_from_error(error, values[row])))
             else:
                 out["key"][row] = f"{event.tenant_id}|{event.application_id}"
+                if event.tenant_id in once and place is None:
+                    out["once_key"][row] = f"{event.tenant_id}|{event.event_id}"
         for row, text in enumerate(values):
             if text == PULSE:
                 # The jobs behind `llm-events` need the time as well; a key of its own spreads the pulses of the partitions.

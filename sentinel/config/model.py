@@ -54,6 +54,7 @@ class TenantSettings(ConfigModel):
     detectors: TenantDetectors = TenantDetectors()
     privacy: TenantPrivacy | None = None
     timestamps: OutOfRange | None = None
+    deduplicate_events: bool = Field(default=False, description="Drop events whose id came within the last ten minutes (ingestion job)")
 
 
 class SentinelConfig(ConfigModel):

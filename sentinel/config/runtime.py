@@ -158,6 +158,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True):
     incident_auto_create: bool = False
     pricing: PricingSettings = PricingSettings()
     normalisation: NormalisationSettings = NormalisationSettings()
+    deduplicated_tenants: frozenset[str] = frozenset()
 
     @classmethod
     def from_snapshot(cls, version: int, snapshot: dict[str, Any]) -> "RuntimeConfig":

@@ -45,6 +45,7 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
         privacy=privacy_from(snapshot),
         pricing=pricing_from(snapshot),
         normalisation=normalisation_from(snapshot),
+        deduplicated_tenants=frozenset(name for name, own in snapshot.get("tenants", {}).items() if own.get("deduplicateEvents")),
     )
 
 

@@ -18,6 +18,7 @@ _TRUNK_REGIONS = ("DE", "GB", "FR", "IT", "NL", "AT", "CH", "BE", "SE", "PL", "A
 """Where a national number begins with 0: `020 7946 0958` is valid in one of these, or it is any other number."""
 _SEPARATORS = re.compile(r"[^\d+]")
 _DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}")
+_POSTAL_CODE = re.compile(r"\d{5,6}-\d{4,5}")
 _MONTHS = (
     *("jan", "ene", "gen", "feb", "fev", "fév", "mar", "mär", "mrt", "apr", "abr", "avr", "may", "mai", "mei", "mag", "jun", "jui", "giu"),
     *("jul", "lug", "aug", "ago", "aoû", "aou", "sep", "set", "oct", "okt", "ott", "out", "nov", "dec", "dez", "déc", "dic"),
@@ -54,7 +55,8 @@ def _international(text: str) -> bool:
 
 
 def _national(text: str) -> bool:
-    if _DATE.match(text) or ("." in text and "-" in text):
+    digits = sum(character.isdigit() for character in text)
+    if digits < 9 or _DATE.match(text) or _POSTAL_CODE.fullmatch(text) or ("." in text and "-" in text):
         return False
     for region in _TRUNK_REGIONS:
         try:
@@ -71,7 +73,9 @@ def _announced_phone(text: str) -> bool:
 
 
 def _ipv4(data: bytes, start: int, end: int) -> Span | None:
-    if re.search(rb"(?i)(?:\bv|version|release|build|kernel|driver)[ :=]{0,3}$", data[max(0, start - 16) : start]):
+    if re.search(
+        rb"(?i)(?:\bv|version|release|build|kernel|driver|sections?|chapter|clause|`|[<>~!=]=)[ :=]{0,3}$", data[max(0, start - 16) : start]
+    ):
         return None  # four numbers of a version
     try:
         address = ipaddress.IPv4Address(data[start:end].decode())
@@ -159,7 +163,7 @@ CONTACTS = (
     Rule("ip_address", "address", r"(?:^|[^0-9A-Za-z.\-])([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?:$|[^0-9A-Za-z.\-]|\.(?:$|[^0-9]))", _ipv4),
     Rule("ip_address", "address", r"(?:^|[^0-9A-Za-z:.])((?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?:$|[^0-9A-Za-z])", _ipv6),
     Rule("phone", "number", announced(_PHONE_WORDS, r"\+?[0-9(][0-9 ().\/\-]{5,17}[0-9]", 16), proved_by(_announced_phone), _PHONE_MARKS),
-    Rule("phone", "number", r"(?:^|[^0-9A-Za-z+])((?:\+|00)[1-9][0-9]{0,3}(?:[ .()/\-]{0,3}[0-9]){6,13})\b", proved_by(_international)),
+    Rule("phone", "number", r"(?:^|[^0-9A-Za-z+.])((?:\+|00)[1-9][0-9]{0,3}(?:[ .()/\-]{0,3}[0-9]){6,13})\b", proved_by(_international)),
     Rule(
         "phone",
         "number",

@@ -34,7 +34,7 @@ _PLACEHOLDER = re.compile(
     r"(?i)^(?:[<${%\[(*•#]|xxx|\.\.\.|your|my[_-]|the[_-]|changeme$|placeholder|redacted|os\.|process\.|env[.\[]|getenv|request\.|config\.|self\.|none$|null$)"
 )
 _PROSE = re.compile(
-    r"(?i)required|optional|string|str|text|true|false|none|null|nil|undefined|incorrect|invalid|wrong|expired|forgotten|lost|"
+    r"(?i)\w*passw\w*|bytes|bool|object|required|optional|string|str|text|true|false|none|null|nil|undefined|incorrect|invalid|wrong|expired|forgotten|lost|"
     r"reset|resets|changed|change|hidden|hash|hashed|manager|managers|policy|policies|field|input|protected|prompt|must|should|"
     r"shall|may|cannot|will|would|could|can|needs|has|have|been|the|this|that|your|their|and|not|for|with|from|when|please|"
     r"click|enter|empty|blank|missing|mandatory|too|very|stored|encrypted|secure|safe|unknown|correct|same|different|being|"
