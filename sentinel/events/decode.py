@@ -64,7 +64,9 @@ def decode_batch(
             if (event.tenant_id, event.application_id, event.data.model) not in _known_keys:
                 _check_key(event)
             if normaliser is not None and event.tenant_id == DEFAULT_TENANT and normaliser.lacks_tenant(event, value):
-                raise RefusedEventError("$.tenant_id", "a tenant", "nothing")
+                named = _second_look(value, time_ms, now, normaliser)
+                if named is not None:
+                    rewritten[row], event = named
         except Exception as error:
             second = None if normaliser is None or value is None else _second_look(value, time_ms, now, normaliser)
             if second is None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
-from sentinel.events.model import Event
+from sentinel.events.model import Event, ZonedTime
 
 DEFAULT_TENANT = "default"
 _TABLE: dict[str, Any] = json.loads((Path(__file__).parent / "aliases" / "v1.json").read_text("utf-8"))
@@ -90,10 +90,12 @@ class Normaliser:
         tenant = document.get("tenant_id", DEFAULT_TENANT)
         action = self.settings.tenant_timestamps.get(tenant, self.settings.timestamps) if isinstance(tenant, str) else "dlq"
         clamped = min(max(when, oldest), newest) if action == "clamp" else when
+        if clamped == when and _is_canonical(sent):
+            return False
         document["timestamp"] = clamped.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         if clamped != when:
             document["timestamp_sent"] = sent
-        return clamped != when or document["timestamp"] != sent
+        return True
 
 
 def settings_from(snapshot: Mapping[str, Any]) -> NormalisationSettings:
@@ -117,6 +119,14 @@ def read_time(value: object) -> datetime | None:
             return found if found.tzinfo is not None else None
         return None
     return _epoch(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _is_canonical(value: object) -> bool:
+    try:
+        msgspec.convert(value, ZonedTime)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _epoch(number: float) -> datetime | None:

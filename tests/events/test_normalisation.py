@@ -142,6 +142,12 @@ def test_the_tenant_follows_from_the_application() -> None:
     assert _decode(content | {"tenantId": "beta"}).events[0].tenant_id == "beta"
 
 
+def test_a_key_of_that_name_deeper_down_is_nobodys_tenant() -> None:
+    content = response(NOW_MS, "default", "chat") | {"own": {"tenantId": "beta"}}
+    decoded = _decode(content)
+    assert [event.tenant_id for event in decoded.events] == ["default"] and decoded.rewritten == {} and not decoded.rejects
+
+
 def test_a_canonical_event_is_not_touched() -> None:
     decoded = _decode(response(NOW_MS, "acme", "chat"))
     assert len(decoded.events) == 1 and decoded.rewritten == {}
