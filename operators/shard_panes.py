@@ -15,6 +15,7 @@ from operators.sink_types import row_type
 from sentinel import pane_blocks
 from sentinel.anomaly import SHADOW
 from sentinel.config.runtime import RuntimeConfig
+from sentinel.detection.collector import collect_seldom
 from sentinel.minute_rollups import STORED_COLUMNS, Minute, minutes_of
 from sentinel.shard import Results, Shard
 from sentinel.sink_rows import Columns
@@ -49,6 +50,7 @@ class ShardPanes(BroadcastConfiguration):
         self._configs: dict[int, RuntimeConfig | None] = {}
 
     def open(self, runtime_context: RuntimeContext) -> None:
+        collect_seldom()
         self._journal = JournaledState(runtime_context, "shard")
 
     def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterable[Any]:

@@ -14,6 +14,7 @@ from sentinel.detection.detectors import PaneDetector
 from sentinel.detection.detectors.keyed_rule import RuleDetector
 from sentinel.detection.facts import FACT_WIDTH_MS, Fact
 from sentinel.detection.metrics import merge_panes
+from sentinel.detection.sharing import share_windows
 from sentinel.panes import Pane, UserPane
 
 Found = tuple[DetectorConfig, str, Detection]
@@ -94,13 +95,19 @@ class ApplicationState:
         self.rules: list[RuleSlot] = self._rule_slots()
         self._find_timed()
 
+    def _share_windows(self) -> None:
+        for slots in (self.application, *self.models.values()):
+            share_windows(slot.detector for slot in slots)
+
     def _rule_slots(self) -> list[RuleSlot]:
         plan = self.plan
         return [RuleSlot(config, plan.make_rule(config)) for config in plan.at("rule", self.tenant_id, self.application_id, None)]
 
     def _slots(self, level: str, model: str | None) -> list[Slot]:
         plan = self.plan
-        return [Slot(config, plan.make(config)) for config in plan.at(level, self.tenant_id, self.application_id, model)]
+        slots = [Slot(config, plan.make(config)) for config in plan.at(level, self.tenant_id, self.application_id, model)]
+        share_windows(slot.detector for slot in slots)
+        return slots
 
     def _find_timed(self) -> None:
         self.timed: list[Slot | RuleSlot] = [slot for slot in self.application if slot.config.strategy == "silence"]
@@ -188,6 +195,7 @@ class ApplicationState:
         except Exception as error:
             # One detector's fault must not stop the others: it starts afresh at this key, counted and reported.
             slot.detector = self.plan.make(slot.config)
+            self._share_windows()
             self._failed(slot.config, self.tenant_id, self.application_id, pane.start_ms, error)
             return
         if detection is not None:
@@ -239,6 +247,7 @@ class ApplicationState:
         self.application = kept(self.application, "application", None)
         self.users = kept(self.users, "user", None)
         self.models = {model: kept(slots, "model", model) for model, slots in self.models.items()}
+        self._share_windows()
         known = {slot.config.id: slot for slot in self.rules}
         self.rules = [
             RuleSlot(slot.config, known[slot.config.id].detector)

@@ -1,6 +1,7 @@
 """Learned normality with exponential forgetting, one class a distribution. Blocks come in, an assessment comes out.
 
-Every class takes the sums of a window: `assess(count, log_sum, total)` and `learn(decay, count, log_sum, log_sumsq, total)`.
+Every class takes the sums of a window: `assess(count, log_sum, total)` and `learn(decay, count, log_sum, log_sumsq, total)`;
+`ratio(count, log_sum, total)` is the assessment's ratio alone, which is cheap.
 All share the idea that a window may differ from the baseline for three reasons: the calls in it are few (sampling error, from
 the counts actually seen), windows differ anyway (between-window variance, learned), and the baseline itself is young.
 Priors stand in for what a young baseline cannot know; they fade with the first learned blocks.
@@ -59,6 +60,9 @@ class LogMeanBaseline(msgspec.Struct, array_like=True):
         shift = log_sum / count / LOG_SCALE - self.mean
         return Assessment(shift / spread, math.exp(min(50.0, shift)), spread)
 
+    def ratio(self, count: float, log_sum: float, total: float) -> float:
+        return math.exp(min(50.0, log_sum / count / LOG_SCALE - self.mean))
+
     def learn(self, decay: float, count: int, log_sum: int, log_sumsq: int, total: int) -> None:
         if count == 0:
             return
@@ -105,6 +109,9 @@ class ShareBaseline(msgspec.Struct, array_like=True):
         spread = math.sqrt(base * (1.0 - base) / count * self.dispersion())
         return Assessment(sigma if share >= base else -sigma, share / base, spread)
 
+    def ratio(self, count: float, log_sum: float, total: float) -> float:
+        return min(total, count) / count / ((self.hits + 0.5) / (self.weight + 25.0))
+
     def dispersion(self) -> float:
         return max(1.0, (self.dispersion_sum + PRIOR_BLOCKS) / (self.blocks + PRIOR_BLOCKS))
 
@@ -148,6 +155,9 @@ class ValueBaseline(msgspec.Struct, array_like=True):
         shift = math.log1p(max(0.0, total)) - self.mean
         return Assessment(shift / spread, math.exp(min(50.0, shift)), spread)
 
+    def ratio(self, count: float, log_sum: float, total: float) -> float:
+        return math.exp(min(50.0, math.log1p(max(0.0, total)) - self.mean))
+
     def learn(self, decay: float, count: int, log_sum: int, log_sumsq: int, total: float) -> None:
         raw = max(0.0, total)
         shift = math.log1p(raw) - self.mean
@@ -173,26 +183,33 @@ class RingBaseline(msgspec.Struct, array_like=True):
     percentile: float
     shared: bool
     values: list[float] = []
+    current: float = math.nan
+    """The percentile of the values: read at every evaluation, changed by every block."""
+
+    def ratio(self, count: float, log_sum: float, total: float) -> float:
+        observed, level = self._value(count, total), self.level()
+        return observed / level if level > 0.0 else (math.inf if observed > 0.0 else 1.0)
 
     def assess(self, count: float, log_sum: float, total: float) -> Assessment:
         observed = self._value(count, total)
-        level = self.level()
         logs = [math.log1p(value) for value in self.values]
         mean = sum(logs) / len(logs)
         variance = sum((value - mean) ** 2 for value in logs) / len(logs)
         spread = math.sqrt(variance + DRIFT_PRIOR * DRIFT_PRIOR)
-        ratio = observed / level if level > 0.0 else (math.inf if observed > 0.0 else 1.0)
-        return Assessment((math.log1p(observed) - mean) / spread, ratio, spread)
+        return Assessment((math.log1p(observed) - mean) / spread, self.ratio(count, log_sum, total), spread)
 
     def learn(self, decay: float, count: int, log_sum: int, log_sumsq: int, total: float) -> None:
         if count:
             self.values.append(self._value(count, total))
             del self.values[:-RING_VALUES]
+            self.current = math.nan
 
     def level(self) -> float:
         """The percentile of the ring (nearest rank)."""
-        ordered = sorted(self.values)
-        return ordered[min(len(ordered) - 1, max(0, math.ceil(self.percentile / 100.0 * len(ordered)) - 1))]
+        if math.isnan(self.current):
+            ordered = sorted(self.values)
+            self.current = ordered[min(len(ordered) - 1, max(0, math.ceil(self.percentile / 100.0 * len(ordered)) - 1))]
+        return self.current
 
     def expected(self) -> float:
         return self.level() if self.values else math.nan

@@ -22,7 +22,7 @@ from sentinel.detection.metrics import MetricSpec, Model, merge_histograms, metr
 from sentinel.detection.state import check_version
 from sentinel.detection.tuning import Tuning, tuning_of
 from sentinel.detection.windows import DecayingWindow, SlidingWindow
-from sentinel.panes import Pane
+from sentinel.panes import HISTOGRAM_BUCKETS, Pane
 
 PENDING_BLOCKS = 5
 MAX_EMPTY_BLOCKS = 30
@@ -47,8 +47,13 @@ class WindowedDetector(ABC):
         self._by_block = self.spec.model is Model.QUANTILE
         self._extendable = self.spec.model in (Model.LOG_MEAN, Model.SHARE) and self.uses_long_window
         self._extract = self.spec.extract
+        # Upwards, nothing below this multiple of the baseline can be anomalous in either window: most evaluations end there.
+        self._least_ratio = 0.0 if tuning.direction != "up" else self.least_ratio()
+        self._is_warm = False
         self.baseline: Baseline = self.new_baseline()
-        self.window: SlidingWindow | DecayingWindow = self.new_window(None)
+        self.window: SlidingWindow | DecayingWindow = self.new_window()
+        # False where another detector of the key pushes to the window and stores it: see `sharing.share_windows`.
+        self.owns_window = True
         self.episode = Episode()
         self._block = -1
         self._first_ms = self._learned = 0
@@ -63,8 +68,12 @@ class WindowedDetector(ABC):
     def new_baseline(self) -> Baseline:
         """The baseline that this strategy learns."""
 
-    def new_window(self, state: Any) -> SlidingWindow | DecayingWindow:
-        return SlidingWindow(self._block_ms, state)
+    def new_window(self) -> SlidingWindow | DecayingWindow:
+        return SlidingWindow(self._block_ms)
+
+    def least_ratio(self) -> float:
+        """The smallest observed multiple of the baseline that `_evaluate` could find anomalous upwards."""
+        return math.sqrt(self._min_ratio) if self._extendable else self._min_ratio
 
     def is_anomalous(self, found: Assessment) -> bool:
         """Sigma and effect size on the configured side."""
@@ -76,25 +85,26 @@ class WindowedDetector(ABC):
     def on_pane(self, pane: Pane) -> Detection | None:
         """Take one pane (event-time order); the detection that is due, if any."""
         start_ms = pane.start_ms
-        end_ms = start_ms + pane.width_ms
         block = start_ms // self._block_ms
         due: Detection | None = None
         if block != self._block:
-            due = self._turn_block(block, start_ms, end_ms)
-        sample = self._extract(pane)
-        count, log_sum, log_sumsq, total, _, _ = sample
+            due = self._turn_block(block, start_ms, start_ms + pane.width_ms)
+        window = self.window
+        count, log_sum, log_sumsq, total, _, _ = window.take(pane, self._extract)
         sums = self._sums
         sums[0] += count
         sums[1] += log_sum
         sums[2] += log_sumsq
         sums[3] += total
         if self._by_block:
-            if pane.latency_hist:
+            if isinstance(window, SlidingWindow) and pane.latency_hist:
+                histogram = self._histogram = self._histogram or [0] * HISTOGRAM_BUCKETS
+                for bucket, inside in window.buckets_of(pane):
+                    histogram[bucket] += inside
+            elif pane.latency_hist:
                 self._histogram = merge_histograms((self._histogram, pane.latency_hist))
-            self.window.push(start_ms, end_ms, sample)
             return due
-        self.window.push(start_ms, end_ms, sample)
-        return self._evaluate(start_ms, end_ms)
+        return self._evaluate(start_ms, start_ms + pane.width_ms)
 
     def on_time(self, now_ms: int) -> Detection | None:
         """Windowed detectors speak only when there is data; silence has a detector of its own."""
@@ -104,15 +114,22 @@ class WindowedDetector(ABC):
         return None
 
     def _warm(self, now_ms: int) -> bool:
-        return self._learned >= self.tuning.min_evaluations and now_ms - self._first_ms >= self.tuning.warmup_s * 1000
+        if not self._is_warm:
+            # Once warm it stays so, until everything is learned afresh.
+            self._is_warm = self._learned >= self.tuning.min_evaluations and now_ms - self._first_ms >= self.tuning.warmup_s * 1000
+        return self._is_warm
 
     def _evaluate(self, start_ms: int, now_ms: int) -> Detection | None:
         window = self.window
         count: float = window.count
-        if count <= 0 or not self._warm(now_ms):
+        if count <= 0 or not (self._is_warm or self._warm(now_ms)):
             return None
         log_sum: float = window.log_sum
         total: float = window.total
+        if self._least_ratio and self.baseline.ratio(count, log_sum, total) < self._least_ratio:
+            if self.episode.streak and self.episode.calm():
+                self._close_evidence()
+            return None
         found = self.baseline.assess(count, log_sum, total)
         enough = (total if self._share else count) >= self.tuning.min_count
         anomalous = enough and self.is_anomalous(found) and self._above_floor(count, total)
@@ -273,7 +290,7 @@ class WindowedDetector(ABC):
         """After long persistence the new state is the normal one."""
         self.baseline = self.new_baseline()
         self.episode = Episode()
-        self._learned, self._first_ms = 0, now_ms
+        self._learned, self._first_ms, self._is_warm = 0, now_ms, False
         self._pending, self._pending_sums = [], [0, 0, 0]
 
     def to_state(self) -> list[Any]:
@@ -281,7 +298,7 @@ class WindowedDetector(ABC):
         return [
             STATE_VERSION,
             self.baseline,
-            self.window.to_state(),
+            self.window.to_state() if self.owns_window else None,
             self.episode,
             [self._block, self._first_ms, self._learned, self._clean],
             self._sums,
@@ -293,7 +310,9 @@ class WindowedDetector(ABC):
         """Take over a state made by `to_state` of the same detector configuration; raises StateError on another version."""
         baseline, window, episode, place, sums, pending, histogram = check_version(state, STATE_VERSION, type(self).__name__)
         self.baseline = msgspec.convert(baseline, type(self.baseline))
-        self.window = self.new_window(window)
+        if window is not None:
+            self.window.restore(window)
+        self._is_warm = False
         self.episode = msgspec.convert(episode, Episode)
         self._block, self._first_ms, self._learned, self._clean = place
         self._sums, self._histogram = list(sums), list(histogram)

@@ -1,11 +1,16 @@
-"""The tested window: a sliding sum of the last seconds, or an exponentially weighted one. Both forget by event time."""
+"""The tested window: a sliding sum of the last seconds, or an exponentially weighted one. Both forget by event time.
+
+Detectors of one key that test the same metric over the same length share one window (see `sharing.share_windows`): whoever comes first to a pane pushes it.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from sentinel.detection.metrics import Sample
+from sentinel.panes import Pane
 
 SAMPLE_EVENTS = 3
 
@@ -13,14 +18,37 @@ SAMPLE_EVENTS = 3
 class SlidingWindow:
     """Exact sums of the panes of the last `length_ms`; integers only, so that adding and taking away leaves no trace."""
 
-    __slots__ = ("count", "end_ms", "length_ms", "log_sum", "log_sumsq", "slots", "total")
+    __slots__ = ("_counted", "buckets", "count", "end_ms", "latest", "length_ms", "log_sum", "log_sumsq", "pane", "slots", "total")
 
-    def __init__(self, length_ms: int, slots: list[Any] | None = None) -> None:
+    def __init__(self, length_ms: int) -> None:
         self.length_ms = length_ms
+        self.pane: Pane | None = None
+        self.latest: Sample | None = None
+        self.buckets: list[tuple[int, int]] = []
+        self._counted: Pane | None = None
         self.slots: deque[tuple[int, Sample]] = deque()
         self.count = self.log_sum = self.log_sumsq = self.total = self.end_ms = 0
-        for start_ms, end_ms, sample in slots or []:
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what `to_state` gave."""
+        self.slots.clear()
+        self.count = self.log_sum = self.log_sumsq = self.total = self.end_ms = 0
+        for start_ms, end_ms, sample in state:
             self.push(start_ms, end_ms, Sample(*sample))
+
+    def take(self, pane: Pane, extract: Callable[[Pane], Sample]) -> Sample:
+        """The pane's sample, pushed unless a detector that shares the window has done so."""
+        if pane is not self.pane or self.latest is None:
+            self.pane, self.latest = pane, extract(pane)
+            self.push(pane.start_ms, pane.start_ms + pane.width_ms, self.latest)
+        return self.latest
+
+    def buckets_of(self, pane: Pane) -> list[tuple[int, int]]:
+        """The pane's latency buckets that hold a call, with their counts."""
+        if pane is not self._counted:
+            self._counted = pane
+            self.buckets = [(bucket, count) for bucket, count in enumerate(pane.latency_hist) if count]
+        return self.buckets
 
     def push(self, start_ms: int, end_ms: int, sample: Sample) -> None:
         slots = self.slots
@@ -62,15 +90,32 @@ class DecayingWindow:
     sums are scaled to it, and for rates `total` to one window length.
     """
 
-    __slots__ = ("_log_sum", "_square", "_total", "_weight", "count", "end_ms", "length_ms", "log_sum", "rate", "recent", "total")
+    __slots__ = (
+        "_log_sum", "_square", "_total", "_weight", "count", "end_ms", "latest", "length_ms", "log_sum", "pane", "rate", "recent", "total",
+    )  # fmt: skip
 
-    def __init__(self, length_ms: int, rate: bool, state: list[Any] | None = None) -> None:
+    def __init__(self, length_ms: int, rate: bool) -> None:
         self.length_ms, self.rate = length_ms, rate
-        sums: tuple[float, float, float, float, int] = state[0] if state else (0.0, 0.0, 0.0, 0.0, 0)
-        self._weight, self._square, self._log_sum, self._total, self.end_ms = sums
-        self.recent: deque[tuple[int, Sample]] = deque(((start, Sample(*s)) for start, s in (state[1] if state else [])), SAMPLE_EVENTS)
+        self.pane: Pane | None = None
+        self.latest: Sample | None = None
+        self._weight = self._square = self._log_sum = self._total = 0.0
+        self.end_ms = 0
+        self.recent: deque[tuple[int, Sample]] = deque(maxlen=SAMPLE_EVENTS)
         self.count = self.log_sum = self.total = 0.0
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over what `to_state` gave."""
+        sums, recent = state
+        self._weight, self._square, self._log_sum, self._total, self.end_ms = sums
+        self.recent = deque(((start, Sample(*s)) for start, s in recent), SAMPLE_EVENTS)
         self._scale()
+
+    def take(self, pane: Pane, extract: Callable[[Pane], Sample]) -> Sample:
+        """The pane's sample, pushed unless a detector that shares the window has done so."""
+        if pane is not self.pane or self.latest is None:
+            self.pane, self.latest = pane, extract(pane)
+            self.push(pane.start_ms, pane.start_ms + pane.width_ms, self.latest)
+        return self.latest
 
     def push(self, start_ms: int, end_ms: int, sample: Sample) -> None:
         fade = 0.5 ** ((end_ms - self.end_ms) / self.length_ms) if self.end_ms else 0.0

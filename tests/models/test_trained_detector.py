@@ -147,7 +147,8 @@ def test_a_model_of_another_kind_is_reported_and_isolated(store: ModelStore, app
         {{id: mixed-up, type: ml, strategy: dbscan, config: {{model: kmeans}}}}, {{id: fine, type: ml, strategy: kmeans, config: {{model: kmeans}}}}]}}}}"""
     engine = ShardEngine.from_state(None, RuntimeConfig.from_record(record_value(1, parse_config(text, "c").config.to_snapshot())))
     found = run(engine, apps[0], [Trouble(apps[0].name, "latency", 300, 4.0, 120)], 480)
-    assert {a.detector_id for a in found} == {"fine"}
+    said = {a.detector_id for a in found}
+    assert "fine" in said and "mixed-up" not in said
     assert engine.detector_errors["mixed-up"] > 0
 
 

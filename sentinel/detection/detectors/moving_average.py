@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sentinel.detection.baselines import Baseline
 from sentinel.detection.detectors.zscore import model_baseline
 from sentinel.detection.metrics import Model
@@ -19,5 +17,5 @@ class MovingAverageDetector(WindowedDetector):
     def new_baseline(self) -> Baseline:
         return model_baseline(self.spec)
 
-    def new_window(self, state: Any) -> DecayingWindow:
-        return DecayingWindow(self._block_ms, self.spec.model is Model.RATE, state)
+    def new_window(self) -> DecayingWindow:
+        return DecayingWindow(self._block_ms, self.spec.model is Model.RATE)

@@ -21,6 +21,8 @@ KNOWN_USERS = 24
 UNKNOWN_SHARE = 0.6
 """A user who was not the busiest had fewer events than the busiest; he is credited with this part of them."""
 PRIOR = 4.0
+EVENTS_OF_A_CALL = 2.0
+"""A request and its answer come together, so that counts of events vary twice as much as counts of calls."""
 
 
 class PeerDetector:
@@ -139,7 +141,7 @@ class PeerDetector:
         self._user = ""
 
     def _dispersion(self, excess: float) -> float:
-        return max(1.0, (excess + PRIOR) / (self._panes + PRIOR))
+        return max(EVENTS_OF_A_CALL, (excess + PRIOR) / (self._panes + PRIOR))
 
     def _expected_share(self, user: str) -> float:
         """Share of the events that this user may have; the empty user stands for one who never led."""

@@ -18,6 +18,9 @@ class PercentileDetector(WindowedDetector):
     def new_baseline(self) -> Baseline:
         return RingBaseline(self.tuning.percentile, self.spec.model in (Model.LOG_MEAN, Model.SHARE))
 
+    def least_ratio(self) -> float:
+        return self.effective_factor
+
     @property
     def effective_factor(self) -> float:
         return 1.0 + (self.tuning.factor - 1.0) * SENSITIVITY[self.tuning.sensitivity]

@@ -10,7 +10,7 @@ from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.comparisons import CONDITIONS
 from sentinel.detection.detection import Detection
 from sentinel.detection.episode import Episode
-from sentinel.detection.metrics import Model, Sample, merge_histograms, metric_spec, quantile_ms
+from sentinel.detection.metrics import Model, merge_histograms, metric_spec, quantile_ms
 from sentinel.detection.state import check_version
 from sentinel.detection.tuning import LEVEL_OF_METRIC, Tuning
 from sentinel.detection.windows import SlidingWindow
@@ -55,7 +55,7 @@ class ThresholdDetector:
 
     def on_pane(self, pane: Pane) -> Detection | None:
         window, now_ms = self.window, pane.end_ms
-        window.push(pane.start_ms, now_ms, Sample(*self.spec.extract(pane)))
+        window.push(pane.start_ms, now_ms, self.spec.extract(pane))
         if self.spec.model is Model.RATE:
             observed = window.total / self.spec.scale / self.tuning.evaluation_s
         elif self.spec.model is Model.QUANTILE:
@@ -108,5 +108,5 @@ class ThresholdDetector:
     def from_state(self, state: Any) -> None:
         episode, window, histograms = check_version(state, STATE_VERSION, type(self).__name__)
         self.episode = msgspec.convert(episode, Episode)
-        self.window = SlidingWindow(self.window.length_ms, window)
+        self.window.restore(window)
         self._histograms = [list(part) for part in histograms]
