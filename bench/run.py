@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from bench import engine_row, enrichment, gateway, latency, redaction, report, udf_cost
+from bench import engine_cost, engine_row, enrichment, gateway, latency, models, redaction, report, seeds, udf_cost
 from bench.figures import compare_outliers
 from bench.flink_row import run_job
 from bench.row import Row, outlier_fields
@@ -58,6 +58,12 @@ class Bench:
             "udf": lambda: udf_cost.run(self._row("udf", "plain Python cost of the hop's steps, one core, no Flink")),
             "enrichment": lambda: enrichment.run(self._row("enrichment", "what the door adds to an event, one core, no Flink")),
             "redaction": lambda: redaction.run(self._row("redaction", "personal data in a text of 1,000 characters, one core, no Flink")),
+            "seeds": lambda: seeds.run(self._row("seeds", "injected trouble found, delays, false alarms; seeds drawn at run, no Flink"), self.quick),
+            "engine-cost": lambda: engine_cost.run(self._row("engine-cost", "10, 30 and 100 detectors on panes, one core, no Flink"), self.quick),
+            "model-rates": lambda: models.rates(self._row("model-rates", "updates per second of detectors, River and PyOD; one core"), self.quick),
+            "model-quality": lambda: models.quality(
+                self._row("model-quality", "trained models against the plain z-score; seeds drawn at run, no Flink"), self.quick
+            ),
             "bare-decode": self.bare_decode,
             "standalone": self.standalone,
             "zscore-hop": lambda: self.zscore("hop", "decode and validate in the product's Python hop, panes, keyed z-score"),
