@@ -1,8 +1,8 @@
 """The one window in which a notification is sent twice: how long it is, and what kills at the worst moments make of it.
 
 `python -m bench.notification_window` delivers notifications with the dispatcher's own core to a web server, books them in a real Postgres, and kills -9
-the delivering process just after an acceptance, again and again, until everything is delivered. Kafka's part is played by starting from the first record each time, as a
-dispatcher does whose offsets were never committed: the hardest case.
+the delivering process just after an acceptance, again and again, until everything is delivered. Kafka's part is played by starting from the first
+record each time, as a dispatcher does whose offsets were never committed: the hardest case.
 """
 
 from __future__ import annotations
