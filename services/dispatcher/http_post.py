@@ -61,8 +61,12 @@ async def post(
     headers: dict[str, str] | None = None,
     auth: httpx.Auth | None = None,
     method: str = "POST",
+    status_suffices: bool = False,
 ) -> Answer:
-    """Sends a JSON body and returns the answer, whatever its status. Raises SendError when there is none."""
+    """Sends a JSON body and returns the answer, whatever its status. Raises SendError when there is none.
+
+    With `status_suffices` the body of a 2xx is not waited for: who has accepted and then says nothing must not be told again.
+    """
     sent = {"Content-Type": "application/json", **(headers or {})}
     try:
         # httpx bounds each step; the outer time-out bounds a receiver that answers drop by drop.
@@ -70,7 +74,7 @@ async def post(
             asyncio.timeout(timeout_s),
             http.stream(method, url, content=body, headers=sent, auth=auth, timeout=timeout_s) as response,
         ):
-            text = await _beginning(response)
+            text = "" if status_suffices and response.is_success else await _beginning(response)
             wait_s = retry_after(response.headers.get("Retry-After"))
             return Answer(response.status_code, text, wait_s)
     except TimeoutError:

@@ -79,7 +79,8 @@ async def send(http: httpx.AsyncClient, settings: WebhookSettings, notification:
         }
     password = settings.password.get_secret_value() if settings.password else ""
     auth = httpx.BasicAuth(settings.username, password) if settings.username else None
-    answer = await post(http, settings.url.get_secret_value(), body, timeout_s=settings.timeout_s, headers=headers, auth=auth)
+    url = settings.url.get_secret_value()
+    answer = await post(http, url, body, timeout_s=settings.timeout_s, headers=headers, auth=auth, status_suffices=True)
     if not answer.ok:
         raise answer.refusal()
     return None

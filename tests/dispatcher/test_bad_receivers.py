@@ -100,6 +100,19 @@ def test_none_of_them_delays_another(bench: Bench, httpserver: HTTPServer) -> No
         assert reason in bench.ledger(name)[2], name
 
 
+def accepts_and_says_nothing(connection: socket.socket) -> None:
+    connection.recv(65_536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    hang(connection)
+
+
+def test_who_accepts_and_then_says_nothing_is_told_once(bench: Bench) -> None:
+    with server(accepts_and_says_nothing) as silent:
+        bench.add("hook", "webhook", url=f"http://127.0.0.1:{silent}/", timeoutS=2)
+        assert bench.deliver(record()) is Outcome.DELIVERED
+    assert bench.ledger()[:2] == ("delivered", 1)
+
+
 def test_a_megabyte_in_an_annotation_reaches_a_webhook_whole(bench: Bench, httpserver: HTTPServer) -> None:
     seen = answers(httpserver, Response("ok"))
     bench.add("hook", "webhook", url=httpserver.url_for("/hook"))
