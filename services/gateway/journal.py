@@ -130,12 +130,16 @@ class Journal:
     def _admit(self, batch: Batch) -> None:
         limits, events = self._limits, len(batch.records)
         mine = self.by_tenant.get(batch.tenant_id, 0)
-        if self.events_in_memory and (self.events_in_memory + events > limits.events or self.bytes_in_memory + batch.bytes > limits.bytes):
-            if self._log is not None and not self.spilling:
-                self._spill("the memory buffer is full")
-            else:
-                raise UnavailableError("the buffer is full: Kafka takes no events at the moment", retry_after_s=RETRY_AFTER_S)
-        if mine and mine + events > limits.events * limits.tenant_share:
+        full = bool(self.events_in_memory) and (
+            self.events_in_memory + events > limits.events or self.bytes_in_memory + batch.bytes > limits.bytes
+        )
+        share_is_full = bool(mine) and mine + events > limits.events * limits.tenant_share
+        if (full or share_is_full) and self._log is not None and not self.spilling:
+            # The disk comes before anybody is sent away.
+            self._spill("the memory buffer is full")
+        elif full:
+            raise UnavailableError("the buffer is full: Kafka takes no events at the moment", retry_after_s=RETRY_AFTER_S)
+        elif share_is_full:
             raise RateLimitedError("the tenant's share of the buffer is full", retry_after_s=1.0)
         self.events_in_memory += events
         self.bytes_in_memory += batch.bytes

@@ -243,6 +243,29 @@ def test_json_and_grpc_say_the_same_as_protobuf(doors: Doors) -> None:
         assert first == second == third
 
 
+def test_the_sdk_of_opentelemetry_by_grpc(doors: Doors) -> None:
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": "sdk"}))
+    address = f"http://127.0.0.1:{doors.running.ports['otlp-grpc']}"
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(address, insecure=True)))
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("invoke_agent", attributes={"gen_ai.operation.name": "invoke_agent"}) as agent:
+        with tracer.start_as_current_span(
+            "chat gpt-4o", attributes={"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+        ) as call:
+            call.set_attributes({"gen_ai.usage.input_tokens": 2, "gen_ai.usage.output_tokens": 3})
+        trace_id = f"{agent.get_span_context().trace_id:032x}"
+    provider.shutdown()
+    stored = {one["event_type"]: one for one in doors.events()}
+    assert set(stored) == {"llm.trace", "llm.response"}
+    assert stored["llm.response"]["data"]["total_tokens"] == 5 and stored["llm.response"]["data"]["trace_id"] == trace_id
+    assert stored["llm.response"]["data"]["parent_span_id"] == stored["llm.trace"]["data"]["span_id"]
+
+
 def test_refused_spans_are_counted_and_the_others_kept(doors: Doors) -> None:
     request = export(
         {"attributes": DIALECTS["otel"]},

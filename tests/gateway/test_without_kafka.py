@@ -92,6 +92,15 @@ def test_one_tenant_fills_its_share_of_the_buffer_and_no_more(lonely_doors: Open
         assert all(int(one.headers["retry-after"]) >= 1 for one in sent_away)
 
 
+def test_the_disk_is_used_before_anybody_is_sent_away(lonely_doors: OpenDoors) -> None:
+    doors = lonely_doors(limits=BufferLimits(events=100, slow_after_s=600.0))
+    with ThreadPoolExecutor(8) as senders:
+        statuses = list(senders.map(lambda _: doors.post(lines([event() for _ in range(10)])).status_code, range(8)))
+    accepted = statuses.count(202)
+    assert accepted >= 6 and statuses.count(429) == 8 - accepted, "the sixth batch is beyond the tenant's share: everything goes to disk"
+    assert doors.metric("sentinel_gateway_overflow_events") == accepted * 10
+
+
 def test_slow_and_broken_clients_lose_their_connection_and_nobody_elses(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.gateway.http_server.HEAD_TIMEOUT_S", 0.5)
     monkeypatch.setattr("services.gateway.http_body.BODY_TIMEOUT_S", 0.5)
