@@ -1,0 +1,92 @@
+"""The ingestion job: what foreign producers wrote to `llm-telemetry` is canonical, priced and without personal data in `llm-events`."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.configuration import configuration
+from tests.support.receivers import Receivers
+from tests.support.stack import Stack
+from tests.support.streams import Sent, end_offsets
+from tests.support.telemetry import event, record, request, response
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.stack
+
+TENANT = f"door-{uuid.uuid4().hex[:8]}"
+ONCE = f"once-{uuid.uuid4().hex[:8]}"
+PLANTED = ("jane@planted.example", "4111 1111 1111 1111", "+49 30 1234567")
+
+
+@pytest.fixture(scope="module")
+def events(stack: Stack, receivers: Receivers) -> Iterator[dict[str, dict[str, Any]]]:
+    """Events of both tenants in `llm-events`, by application; two of one application have a list under `all`."""
+    stack.apply(configuration(receivers) | {"tenants": {ONCE: {"deduplicateEvents": True}}}, "ingestion.yaml")
+    start = end_offsets(stack.endpoints.kafka_bootstrap, "llm-events")
+    stack.sentinel("jobs", "submit", "ingestion", timeout_s=300)
+    now_ms = round(time.time() * 1000)
+    camel = {
+        "eventId": str(uuid.uuid4()),
+        "time": now_ms,
+        "source": {"service": "s", "host": "h"},
+        "eventType": "response",
+        "appId": "camel",
+    }
+    camel |= {
+        "tenantId": TENANT,
+        "data": {"modelId": "openai/gpt-4o", "status": "ok", "latencySeconds": 1.5, "inputTokens": 100, "outputTokens": 50},
+    }
+    twice = response(now_ms, ONCE, "twice")
+    contents = [
+        request(now_ms, TENANT, "request", f"I am {PLANTED[0]}, card {PLANTED[1]}"),
+        response(now_ms, TENANT, "response", response=f"call {PLANTED[2]}", cost=None),
+        event("llm.error", now_ms, TENANT, "error", {"error_type": "timeout", "message": f"no answer for {PLANTED[0]}"}),
+        event("llm.metric", now_ms, TENANT, "metric", {"metric_name": "m", "value": 1.0, "dimensions": {"who": PLANTED[0]}}),
+        event("llm.trace", now_ms, TENANT, "trace", {"trace_id": "t", "span_id": "s", "name": f"ask {PLANTED[0]}", "duration_ms": 3.0}),
+    ]
+    sent = [record(content, now_ms) for content in [*contents, twice, twice, twice]]
+    # The last one is another event of the tenant: once it is there, the copies before it on its partition were judged.
+    sent += [Sent(json.dumps(camel).encode(), now_ms, None, 0), record(response(now_ms, ONCE, "twice", latency_ms=1.0), now_ms)]
+    stack.produce(sent)
+    try:
+
+        def found() -> list[dict[str, Any]]:
+            stored = [one.json() for one in stack.topic("llm-events", start) if one.value.startswith(b"{")]
+            return [content for content in stored if content["tenant_id"] in (TENANT, ONCE)]
+
+        wait_for(found, 120, "eight events", until=lambda all_events: len(all_events) >= 8, pause_s=1.0)
+        time.sleep(3)
+        yield {content["application_id"]: content for content in found()} | {"all": {"events": found()}}
+    finally:
+        stack.sentinel("jobs", "cancel", "ingestion", timeout_s=120)
+
+
+def test_all_five_types_travel_without_what_was_planted(events: dict[str, dict[str, Any]]) -> None:
+    text = json.dumps(events, ensure_ascii=False)
+    assert not [value for value in PLANTED if value in text]
+    assert {events[name]["event_type"] for name in ("request", "response", "error", "metric", "trace")} == {
+        *("llm.request", "llm.response", "llm.error", "llm.metric", "llm.trace"),
+    }
+    assert events["request"]["data"]["prompt"] == "I am [EMAIL], card [CREDIT_CARD]"
+
+
+def test_an_unknown_price_is_unknown(events: dict[str, dict[str, Any]]) -> None:
+    data = events["response"]["data"]
+    assert data.get("cost") is None and (data["cost_source"], data["cost_reason"]) == ("unknown", "no price for model model-a")
+
+
+def test_another_spelling_is_canonical_and_priced(events: dict[str, dict[str, Any]]) -> None:
+    data = events["camel"]["data"]
+    assert (data["model"], data["model_sent"], data["status"], data["latency_ms"]) == ("gpt-4o", "openai/gpt-4o", "success", 1500.0)
+    assert (data["cost"], data["cost_source"]) == (0.00075, "price_table")
+
+
+def test_each_id_once_where_the_tenant_wants_it(events: dict[str, dict[str, Any]]) -> None:
+    ids = [content["event_id"] for content in events["all"]["events"] if content["tenant_id"] == ONCE]
+    assert len(ids) == 2 and len(set(ids)) == 2
