@@ -20,9 +20,9 @@ def main() -> None:
     sources.records(t_env, settings, JOB, "anomaly_records", "llm-anomalies")
     config = configuration(t_env, settings, JOB)
 
-    routed = alerting.routed(t_env, config, snapshot)
-    alerts, notifications = alerting.alerts(routed, config, snapshot)
-    outputs.alerts(t_env, settings, alerts, notifications, statements)
+    routed, inhibiting = alerting.routed(t_env, config, snapshot)
+    streams = alerting.alerts(t_env, settings, JOB, routed, inhibiting, snapshot)
+    outputs.alerts(t_env, settings, streams, statements)
 
     statements.attach_as_datastream()
     environment.execute(JOB)

@@ -27,7 +27,7 @@ def main() -> None:
     panes.blocks(t_env, rows)
     panes.shards(t_env, config, snapshot, detect=True, roll_up=False)
     detection.event_findings(t_env)
-    anomalies, _ = detection.correlated(t_env, config, snapshot)
+    anomalies, _, _ = detection.correlated(t_env, config, snapshot)
     outputs.anomalies(t_env, settings, anomalies, statements, hop=True)
     outputs.shadow_findings(t_env, settings, statements)
 

@@ -38,13 +38,13 @@ def main() -> None:
     rollups.counters(t_env, settings, statements)
 
     detection.event_findings(t_env)
-    anomalies, routed = detection.correlated(t_env, config, snapshot)
+    anomalies, routed, inhibiting = detection.correlated(t_env, config, snapshot)
     outputs.anomalies(t_env, settings, anomalies, statements, hop=False)
     outputs.shadow_findings(t_env, settings, statements)
     outputs.first_findings(statements)
 
-    alerts, notifications = alerting.alerts(routed, config, snapshot)
-    outputs.alerts(t_env, settings, alerts, notifications, statements)
+    streams = alerting.alerts(t_env, settings, JOB, routed, inhibiting, snapshot)
+    outputs.alerts(t_env, settings, streams, statements)
     statements.attach_as_datastream()
     environment.execute(JOB)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from typing import Any
 
 from pyflink.common import Types
 from pyflink.datastream import KeyedBroadcastProcessFunction
@@ -22,9 +24,13 @@ class BroadcastConfiguration(KeyedBroadcastProcessFunction):  # type: ignore[mis
         self._snapshot = snapshot
         self._config: RuntimeConfig | None = None
 
-    def process_broadcast_element(self, value: object, ctx: KeyedBroadcastProcessFunction.Context) -> None:
-        """Take a published configuration; a broken or older one leaves the current in force."""
-        record = str(value[0])  # type: ignore[index]
+    def process_broadcast_element(self, value: object, ctx: KeyedBroadcastProcessFunction.Context) -> Iterable[Any] | None:
+        """Take a published configuration."""
+        self.take_configuration(str(value[0]), ctx)  # type: ignore[index]
+        return None
+
+    def take_configuration(self, record: str, ctx: KeyedBroadcastProcessFunction.Context) -> None:
+        """A broken or older configuration leaves the current in force."""
         try:
             config = RuntimeConfig.from_record(record)
         except (KeyError, ValueError) as error:

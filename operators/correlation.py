@@ -10,6 +10,7 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag
 
 from operators.configured import ConfiguredFunction
 from operators.sink_types import row_type
+from sentinel.alerting.inhibition import inhibit_sources
 from sentinel.alerting.matching import match
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
@@ -22,6 +23,8 @@ INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING()])
 OUTPUT_TYPE = row_type(ANOMALY_COLUMNS)
 ROUTED = OutputTag("routed", Types.ROW([Types.STRING(), Types.STRING()]))
 """(alert key, anomaly JSON) for every alert definition that the anomaly matches."""
+INHIBITING = OutputTag("inhibiting", Types.ROW_NAMED(["record"], [Types.STRING()]))
+"""JSON of `InhibitSource`: alerts that fire and hold back others."""
 
 
 class Correlation(ConfiguredFunction):
@@ -34,14 +37,14 @@ class Correlation(ConfiguredFunction):
         config = self.config(ctx)
         correlator = Correlator.from_state(self.load(), config)
         now_ms = ctx.timer_service().current_processing_time()
-        return self._finish(correlator, correlator.on_anomaly(Anomaly.from_json(value[1]), now_ms), config, ctx)
+        return self._finish(correlator, correlator.on_anomaly(Anomaly.from_json(value[1]), now_ms), config, now_ms, ctx)
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterable[Any]:
         config = self.config(ctx)
         correlator = Correlator.from_state(self.load(), config)
-        return self._finish(correlator, correlator.on_timer(timestamp), config, ctx)
+        return self._finish(correlator, correlator.on_timer(timestamp), config, timestamp, ctx)
 
-    def _finish(self, correlator: Correlator, anomalies: list[Anomaly], config: RuntimeConfig, ctx: Any) -> Iterable[Any]:
+    def _finish(self, correlator: Correlator, anomalies: list[Anomaly], config: RuntimeConfig, now_ms: int, ctx: Any) -> Iterable[Any]:
         self.save(correlator.to_state())
         due_ms = correlator.next_timer()
         if due_ms is not None:
@@ -49,5 +52,8 @@ class Correlation(ConfiguredFunction):
         for anomaly in anomalies:
             values = anomaly_row(anomaly)
             yield Row(*values)
-            for key in match(anomaly, config):
+            keys = match(anomaly, config)
+            for key in keys:
                 yield ROUTED, Row(key.to_text(), values[-1])
+            for source in inhibit_sources(anomaly, keys, config, now_ms):
+                yield INHIBITING, Row(source.to_json())

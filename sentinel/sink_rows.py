@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from sentinel.alerting.records import AlertRecord, NotificationRecord
+from sentinel.alerting.control import Answer, Control
+from sentinel.alerting.records import AlertRecord, DecisionRecord, NotificationRecord
 from sentinel.anomaly import Anomaly
+from sentinel.timestamps import to_rfc3339
 
 Value = str | int | float | None
 Columns = dict[str, type]
@@ -95,6 +97,36 @@ NOTIFICATION_COLUMNS: Columns = {
     "record": str,
 }
 
+DECISION_COLUMNS: Columns = {
+    "decision_id": str,
+    "alert_id": str,
+    "tenant_id": str,
+    "receiver": str,
+    "decided_at": str,
+    "outcome": str,
+    "detail": str,
+    "firing": int,
+    "resolved": int,
+    "waits_until": str,
+    "notification_id": str,
+}
+
+CONTROL_COLUMNS: Columns = {
+    "control_id": str,
+    "tenant_id": str,
+    "action": str,
+    "alert_id": str,
+    "silence_id": str,
+    "matchers": str,
+    "until": str,
+    "requested_by": str,
+    "comment": str,
+    "requested_at": str,
+    "answered_at": str,
+    "done": str,
+    "detail": str,
+}
+
 
 def anomaly_row(anomaly: Anomaly) -> list[Value]:
     """Values in the order of `ANOMALY_COLUMNS`; the last one is the whole record as JSON."""
@@ -173,6 +205,42 @@ def notification_row(notification: NotificationRecord) -> list[Value]:
         notification.created_at,
         notification.config_version,
         notification.to_json().decode(),
+    ]
+
+
+def decision_row(decision: DecisionRecord) -> list[Value]:
+    """Values in the order of `DECISION_COLUMNS`."""
+    return [
+        decision.decision_id,
+        decision.alert_id,
+        decision.tenant_id,
+        decision.receiver,
+        decision.at,
+        decision.outcome,
+        decision.detail,
+        decision.firing,
+        decision.resolved,
+        decision.until,
+        decision.notification_id,
+    ]
+
+
+def control_row(control: Control, answer: Answer, answered_at: str) -> list[Value]:
+    """Values in the order of `CONTROL_COLUMNS`: who asked for what, and what came of it."""
+    return [
+        control.control_id,
+        control.tenant_id,
+        control.action,
+        control.alert_id or None,
+        control.silence_id or None,
+        _json(control.matchers),
+        to_rfc3339(control.until_ms) if control.until_ms else None,
+        control.by,
+        control.comment,
+        control.at,
+        answered_at,
+        "true" if answer.done else "false",
+        answer.detail,
     ]
 
 

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
-from pyflink.common import Types
 from pyflink.datastream import BroadcastStream, DataStream
 from pyflink.table import StreamTableEnvironment
 
-from jobs.stages.environment import keyed_rows
+from jobs.stages import sources
+from jobs.stages.environment import border, keyed_rows, rows_for_python, view_of
 from operators import alerting, routing
+from operators.broadcast_configuration import CONFIGURATION
+from operators.muted import SILENCES, SOURCES
+from sentinel.settings import JobSettings
 
 
-def routed(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> DataStream:
-    """Rows (alert key, JSON) of table `anomaly_records`: one for each alert definition that an anomaly matches."""
+def routed(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
+    """Of table `anomaly_records`: rows (alert key, JSON), one for each alert definition that an anomaly matches; and what inhibits."""
     anomalies = "SELECT JSON_VALUE(record, '$.tenant_id') || '|' || JSON_VALUE(record, '$.application_id') AS application, record FROM anomaly_records"
     keyed = keyed_rows(t_env, anomalies, routing.INPUT_TYPE)
-    return keyed.connect(configuration).process(routing.Routing(snapshot), output_type=routing.OUTPUT_TYPE).name("routing").uid("routing")
+    rows = keyed.connect(configuration).process(routing.Routing(snapshot), output_type=routing.OUTPUT_TYPE).name("routing").uid("routing")
+    return rows, rows.get_side_output(routing.INHIBITING)
 
 
-def alerts(routed_anomalies: DataStream, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
-    """(alert rows, notification rows) of rows (alert key, anomaly JSON)."""
-    keyed = routed_anomalies.key_by(lambda row: row[0], key_type=Types.STRING())
-    rows = keyed.connect(configuration).process(alerting.Alerting(snapshot), output_type=alerting.OUTPUT_TYPE)
+def alerts(
+    t_env: StreamTableEnvironment,
+    settings: JobSettings,
+    job: str,
+    routed_anomalies: DataStream,
+    inhibiting: DataStream,
+    snapshot: bytes,
+) -> dict[str, DataStream]:
+    """Streams of rows by the name of their table, of rows (alert key, anomaly JSON) and the requests of the topic `sentinel-control`."""
+    sources.controls(t_env, settings, job)
+    requests = "SELECT JSON_VALUE(record, '$.group_key') AS alert_key, record FROM controls"
+    view_of(t_env, "requests", border(t_env, t_env.sql_query(requests)))
+    view_of(t_env, "routed", routed_anomalies)
+    view_of(t_env, "inhibiting", inhibiting)
+    # A request about one alert goes where the alert lives; silences, like the configuration, go everywhere.
+    of_key = "SELECT f0 AS alert_key, f1 AS record FROM routed UNION ALL SELECT alert_key, record FROM requests WHERE alert_key <> ''"
+    for_all = """
+        SELECT record FROM configuration UNION ALL SELECT record FROM inhibiting
+        UNION ALL SELECT record FROM requests WHERE alert_key IS NULL OR alert_key = ''
+    """
+    keyed = keyed_rows(t_env, of_key, alerting.INPUT_TYPE)
+    everywhere = rows_for_python(t_env, t_env.sql_query(for_all)).broadcast(CONFIGURATION, SILENCES, SOURCES)
+    rows = keyed.connect(everywhere).process(alerting.Alerting(snapshot), output_type=alerting.OUTPUT_TYPE)
     rows = rows.name("alert life cycle").uid("alerting")
-    return rows, rows.get_side_output(alerting.NOTIFICATIONS)
+    return {
+        "alerts": rows,
+        "notifications": rows.get_side_output(alerting.NOTIFICATIONS),
+        "alert_decisions": rows.get_side_output(alerting.DECISIONS),
+        "alert_controls": rows.get_side_output(alerting.CONTROLS),
+    }

@@ -18,10 +18,10 @@ def event_findings(t_env: StreamTableEnvironment) -> None:
     view_of(t_env, "event_findings", border(t_env, table))
 
 
-def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
-    """All findings of an application together: (anomaly rows for the sinks, rows (alert key, JSON) for alerting)."""
+def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream, DataStream]:
+    """All findings of an application together: anomaly rows for the sinks; rows (alert key, JSON), and what inhibits, for alerting."""
     findings = "SELECT application, record FROM event_findings UNION ALL SELECT application, record FROM pane_findings WHERE NOT shadow"
     keyed = keyed_rows(t_env, findings, correlation.INPUT_TYPE)
     rows = keyed.connect(configuration).process(correlation.Correlation(snapshot), output_type=correlation.OUTPUT_TYPE)
     rows = rows.name("correlation").uid("correlation")
-    return rows, rows.get_side_output(correlation.ROUTED)
+    return rows, rows.get_side_output(correlation.ROUTED), rows.get_side_output(correlation.INHIBITING)

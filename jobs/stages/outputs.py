@@ -9,7 +9,15 @@ from jobs.stages import kafka_sinks, postgres_sinks
 from jobs.stages.environment import view_of
 from operators.sink_types import sql_columns
 from sentinel.settings import JobSettings
-from sentinel.sink_rows import ALERT_COLUMNS, ANOMALY_COLUMNS, NOTIFICATION_COLUMNS, SHADOW_COLUMNS, Columns
+from sentinel.sink_rows import (
+    ALERT_COLUMNS,
+    ANOMALY_COLUMNS,
+    CONTROL_COLUMNS,
+    DECISION_COLUMNS,
+    NOTIFICATION_COLUMNS,
+    SHADOW_COLUMNS,
+    Columns,
+)
 
 
 def refusals(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet) -> None:
@@ -46,20 +54,20 @@ def shadow_findings(t_env: StreamTableEnvironment, settings: JobSettings, statem
     statements.add_insert_sql(f"INSERT INTO shadow_rows SELECT {values}, record FROM pane_findings WHERE shadow")
 
 
-def alerts(
-    t_env: StreamTableEnvironment, settings: JobSettings, rows: DataStream, notifications: DataStream, statements: StatementSet
-) -> None:
-    """Alerts into Postgres and `llm-alerts`, notifications into Postgres and the topics of their receivers."""
+def alerts(t_env: StreamTableEnvironment, settings: JobSettings, streams: dict[str, DataStream], statements: StatementSet) -> None:
+    """Alerts into Postgres and `llm-alerts`, notifications into Postgres and the topics of their receivers, decisions and requests into Postgres."""
     kafka_sinks.keyed_records(t_env, settings, "alert_records", "llm-alerts")
     kafka_sinks.receiver_records(t_env, settings, "notification_records")
-    view_of(t_env, "alerts", rows)
-    view_of(t_env, "notifications", notifications)
+    for name, stream in streams.items():
+        view_of(t_env, name, stream)
     statements.add_insert_sql("INSERT INTO alert_records SELECT alert_id, record FROM alerts")
     statements.add_insert_sql("INSERT INTO notification_records SELECT record, 'notify-' || receiver FROM notifications")
     _into_postgres(
         t_env, settings, statements, "alerts", {name: kind for name, kind in ALERT_COLUMNS.items() if name != "record"}, "alert_id"
     )
     _into_postgres(t_env, settings, statements, "notifications", NOTIFICATION_COLUMNS, "notification_id")
+    _into_postgres(t_env, settings, statements, "alert_decisions", DECISION_COLUMNS, "decision_id")
+    _into_postgres(t_env, settings, statements, "alert_controls", CONTROL_COLUMNS, "control_id")
     # What an alert asks for, and its end, which revokes what was asked for by it or its anomalies.
     shield = """SELECT tenant_id, record FROM alerts WHERE status = 'resolved' OR record LIKE '%"shield":[{%'"""
     _to_shield(t_env, settings, statements, "shield_releases", shield)

@@ -59,6 +59,14 @@ def configuration(t_env: StreamTableEnvironment, settings: JobSettings, job: str
     """)
 
 
+def controls(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
+    """Table `controls`: what people ask for (acknowledge, silence, …). It has no event time: alerting waits on processing time."""
+    t_env.execute_sql(f"""
+        CREATE TEMPORARY TABLE controls (`record` STRING) WITH ({_kafka(settings, "sentinel-control", job)},
+          'format' = 'raw', 'scan.parallelism' = '1')
+    """)
+
+
 def records(t_env: StreamTableEnvironment, settings: JobSettings, job: str, table: str, topic: str) -> None:
     """A table of JSON records of a topic between jobs, one text column `record`; only committed ones."""
     t_env.execute_sql(f"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -95,19 +96,24 @@ def plan(
     log: dict[str, LogEntry],
     now: int,
     *,
-    strict: bool,
+    strict: bool = False,
     escalated: bool = False,
+    cover: str | None = None,
+    key_of: Callable[[Integration], str] | None = None,
 ) -> list[Plan]:
     """Decide for every integration what this flush tells it. Notes in the log what is covered by a mute; deliveries are noted later.
 
-    `escalated`: it is an escalation step, which tells what fires even to those who know.
+    Args:
+        escalated: it is an escalation step, which tells what fires even to those who know.
+        cover: a reason why nobody is told of anything now, found by the caller.
+        key_of: what the log goes by, if not by route and group labels.
     """
-    of_route = mutes.of_route(route, now)
+    of_route = cover or mutes.of_route(route, now)
     covers = {name: of_route or mutes.of_alert(alert, now) for name, alert in group.alerts.items()}
     mute_reasons = {name: reason for name, reason in covers.items() if reason is not None}
     plans = []
     for integration in integrations:
-        key = log_key(route, group.labels, integration)
+        key = key_of(integration) if key_of else log_key(route, group.labels, integration)
         entry = log.get(key)
         view = _view(group, mute_reasons, entry, now, strict=strict)
         reason = decide(entry, view, send_resolved=integration.send_resolved, repeat_ms=route.repeat_interval_ms, now=now, strict=strict)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sentinel.alerting import aggregation
-from sentinel.alerting.labels import ALL_LABELS, common, fingerprint
+from sentinel.alerting.control import Answer, Control, apply
+from sentinel.alerting.labels import common, fingerprint
 from sentinel.alerting.matching import AlertKey
-from sentinel.alerting.notification import alert_record, annotations_of, notification_record
-from sentinel.alerting.policy import CompiledDefinition, Target, policy_of
+from sentinel.alerting.muting import Mutes
+from sentinel.alerting.notification import alert_record, annotations_of
+from sentinel.alerting.policy import CompiledDefinition, policy_of
 from sentinel.alerting.records import MAX_ANOMALY_IDS, Output, alert_id
-from sentinel.alerting.state import Delivery, GroupState, Member, Sample, decode, encode, rank
-from sentinel.alerting.timing import change_due, repeat_due, throttled
+from sentinel.alerting.state import GroupState, Member, Sample, decode, encode, rank
+from sentinel.alerting.telling import Telling
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.timestamps import from_rfc3339, to_rfc3339
@@ -30,29 +32,36 @@ MEMORY_MS = 3_600_000
 class AlertGroup:
     """One alert key. Make it with `from_state`; times are epoch milliseconds of processing time, given by the caller."""
 
-    def __init__(self, key: AlertKey, state: GroupState, config: RuntimeConfig, running_since_ms: int = 0) -> None:
+    def __init__(
+        self, key: AlertKey, state: GroupState, config: RuntimeConfig, running_since_ms: int = 0, mutes: Mutes | None = None
+    ) -> None:
         self._key = key
         self._state = state
         self._running_since = running_since_ms
+        self._mutes = mutes
         self.apply_config(config)
         for member in state.members.values():
             if member.firing:
-                member.expires = max(member.expires, running_since_ms + self._policy.resolve_timeout_ms)
+                member.ends_at = max(member.ends_at, running_since_ms + self._policy.resolve_timeout_ms)
+        self._telling.skip_missed()
 
     @classmethod
-    def from_state(cls, key: AlertKey | str, data: bytes | None, config: RuntimeConfig, running_since_ms: int = 0) -> AlertGroup:
+    def from_state(
+        cls, key: AlertKey | str, data: bytes | None, config: RuntimeConfig, running_since_ms: int = 0, mutes: Mutes | None = None
+    ) -> AlertGroup:
         """The group as `to_state` left it; None or no bytes make a new one.
 
         Args:
             key: the alert key or its text.
             running_since_ms: processing time since which this worker has run. Silence is claimed only for time that was watched: after a
                 restart the resolve timeout starts anew, so that a pause of ours resolves nothing.
+            mutes: silences and inhibition in force; without them those of the configuration.
 
         Raises:
             ValueError: for a damaged state, or one of another codec version.
         """
         known = AlertKey.from_text(key) if isinstance(key, str) else key
-        return cls(known, decode(data) if data else GroupState(), config, running_since_ms)
+        return cls(known, decode(data) if data else GroupState(), config, running_since_ms, mutes)
 
     def to_state(self) -> bytes:
         """The state, versioned. No bytes when there is nothing to remember: clear the key's state."""
@@ -62,21 +71,22 @@ class AlertGroup:
         """Use another configuration from now on. What was told stays told; new receivers are told after their group_wait."""
         self._policy = policy_of(config)
         self._definition = self._policy.definitions.get(self._key.definition_id)
+        mutes = self._mutes or self._policy.mutes
+        self._telling = Telling(self._key, self._state, self._policy, self._definition, mutes, self._running_since)
 
     def next_timer(self) -> int | None:
         """When `on_timer` is due next, or None."""
         state = self._state
-        if state.fires_at is None:
-            return state.forget_at
-        due = [state.fires_at] if state.phase == "pending" else []
-        due += [delivery.next_flush for delivery in state.deliveries.values() if delivery.next_flush is not None]
-        due += [member.expires for member in state.members.values() if member.firing]
-        return min(due, default=None)
+        due = [member.ends_at for member in state.members.values() if member.firing and state.fires_at is not None]
+        if state.phase == "pending" and state.fires_at is not None:
+            due.append(state.fires_at)
+        if (told := self._telling.next_due()) is not None:
+            due.append(told)
+        return min(due, default=state.forget_at)
 
     def on_timer(self, now_ms: int) -> list[Output]:
         """Do what is due by now. Calls that come too early, late or twice do no harm."""
-        self._adopt_version(now_ms)
-        return list(self._advance(now_ms))
+        return [*self._adopt_version(now_ms), *self._advance(now_ms)]
 
     def on_anomaly(self, anomaly: Anomaly, now_ms: int) -> list[Output]:
         """Take in one record of an anomaly that `match` gave this key. A record that says nothing new changes nothing.
@@ -84,31 +94,40 @@ class AlertGroup:
         Raises:
             ValueError: when the record's times are not RFC 3339.
         """
-        self._adopt_version(now_ms)
-        outputs = list(self._advance(now_ms))
-        if self._fold(anomaly, now_ms):
+        outputs = [*self._adopt_version(now_ms), *self._advance(now_ms)]
+        joined: list[Output] = []
+        if self._fold(anomaly, now_ms, joined):
             if self._state.phase == "firing":
                 outputs.append(alert_record(self._key, self._state, self._policy))
-            outputs += self._advance(now_ms)
+            outputs += [*joined, *self._advance(now_ms)]
         return outputs
+
+    def on_control(self, control: Control, now_ms: int) -> tuple[Answer, list[Output]]:
+        """Do what somebody asks for: acknowledge, unacknowledge, snooze, escalate, resolve. The answer says what came of it."""
+        outputs = [*self._adopt_version(now_ms), *self._advance(now_ms)]
+        answer, changed = apply(control, self._key, self._state, self._telling, now_ms)
+        outputs += changed
+        if answer.done and self._state.phase == "firing":
+            outputs.append(alert_record(self._key, self._state, self._policy))
+        return answer, [*outputs, *self._advance(now_ms)]
 
     def _advance(self, now: int) -> Iterator[Output]:
         state = self._state
         while (due := self.next_timer()) is not None and due <= now:
-            if state.fires_at is None:
-                self._state = GroupState()
+            if state.fires_at is None and not state.clocks:
+                self._replace(GroupState())
                 return
-            if state.phase == "pending" and state.fires_at <= due:
+            if state.phase == "pending" and state.fires_at is not None and state.fires_at <= due:
                 state.phase = "firing"
                 state.alert_id = state.alert_id or self._alert_id(state.starts_at)
                 yield alert_record(self._key, state, self._policy)
-            for receiver in sorted(state.deliveries):
-                delivery = state.deliveries[receiver]
-                if delivery.next_flush is not None and delivery.next_flush <= due:
-                    yield from self._flush(receiver, delivery, due)
             yield from self._expire(due)
+            yield from self._telling.turn(due)
 
-    def _fold(self, anomaly: Anomaly, now: int) -> bool:
+    def _replace(self, state: GroupState) -> None:
+        self._state = self._telling.state = state
+
+    def _fold(self, anomaly: Anomaly, now: int, joined: list[Output]) -> bool:
         """Take the record into the state; whether it said something new about an alert that is raised."""
         state = self._state
         last_seen = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
@@ -118,16 +137,17 @@ class AlertGroup:
         if gained is None:
             return False
         if state.phase == "resolved":
-            state = self._begin_again(reopen=was_known or self._alert_id(first_seen) == state.alert_id)
+            untold = bool(state.clocks)
+            state = self._begin_again(reopen=was_known or untold or self._alert_id(first_seen) == state.alert_id)
         name, is_new = self._member(anomaly, first_seen, last_seen, now)
         sample = Sample(anomaly.anomaly_id, first_seen, last_seen, gained, anomaly.metrics.get("observed_value"))
         if state.fires_at is None:
             return self._collect(sample, now)
         self._count([sample])
         state.labels = common([state.labels, state.members[name].labels])
-        state.severity = max(state.severity, rank(anomaly.severity))
+        state.severity = max(state.severity, rank(state.members[name].labels.get("severity", "")))
         if is_new:
-            self._announce(name, now)
+            joined += self._announce(name, now)
         return True
 
     def _member(self, anomaly: Anomaly, first_seen: int, last_seen: int, now: int) -> tuple[str, bool]:
@@ -142,14 +162,19 @@ class AlertGroup:
         newest = (last_seen, anomaly.anomaly_id)
         member = members.get(name)
         if member is None:
-            member = members[name] = Member(labels, annotations_of(anomaly), newest, first_seen, last_seen, 0, firing=False)
+            member = members[name] = Member(labels, self._annotations(anomaly), first_seen, 0, now, newest=newest, last_seen=last_seen)
         elif newest >= member.newest:
-            member.annotations, member.newest = annotations_of(anomaly), newest
-        is_new, member.firing = not member.firing, True
+            member.annotations, member.newest = self._annotations(anomaly), newest
+        is_new, member.firing, member.updated_at = not member.firing, True, now
+        if is_new:
+            member.acknowledged, member.snoozed_until = False, 0
         member.starts_at = min(member.starts_at, first_seen)
         member.last_seen = max(member.last_seen, last_seen)
-        member.expires = max(member.expires, now + self._policy.resolve_timeout_ms)
+        member.ends_at = max(member.ends_at, now + self._policy.resolve_timeout_ms)
         return name, is_new
+
+    def _annotations(self, anomaly: Anomaly) -> dict[str, str]:
+        return annotations_of(anomaly) | (self._definition.annotations_for(anomaly) if self._definition else {})
 
     def _collect(self, sample: Sample, now: int) -> bool:
         """Pending: wait until the aggregation is reached, then raise the alert."""
@@ -160,7 +185,8 @@ class AlertGroup:
             state.forget_at = now + max(window, MEMORY_MS)
             return False
         edge = min(entry.at for entry in state.samples)
-        state.members = {name: member for name, member in state.members.items() if member.last_seen >= edge}
+        held = {name for clock in state.clocks for name in clock.names}
+        state.members = {name: member for name, member in state.members.items() if member.last_seen >= edge or name in held}
         if not state.alert_id:
             state.starts_at = min(entry.first_seen for entry in state.samples)
         earlier = [state.labels] if state.alert_id else []
@@ -168,10 +194,13 @@ class AlertGroup:
         self._count(state.samples)
         state.samples, state.forget_at = [], None
         for name, member in state.members.items():
+            if not member.firing:
+                continue
             state.severity = max(state.severity, rank(member.labels.get("severity", "")))
-            member.expires = now + self._policy.resolve_timeout_ms
-            self._announce(name, now)
-        state.fires_at = min((delivery.origin for delivery in state.deliveries.values() if delivery.origin is not None), default=now)
+            member.ends_at = now + self._policy.resolve_timeout_ms
+            # Pending: there is no alert yet that a decision could be about.
+            list(self._announce(name, now))
+        state.fires_at = self._telling.next_due() or now
         return True
 
     def _count(self, samples: list[Sample]) -> None:
@@ -184,112 +213,66 @@ class AlertGroup:
             if sample.anomaly_id not in state.anomaly_ids and len(state.anomaly_ids) < MAX_ANOMALY_IDS:
                 state.anomaly_ids.append(sample.anomaly_id)
 
-    def _announce(self, name: str, now: int) -> None:
-        """A label set begins to fire: make each receiver on its route due, and keep the label set until it had the chance to be told."""
-        state = self._state
-        member = state.members[name]
-        severity = rank(member.labels.get("severity", ""))
-        for target in self._targets(member):
-            delivery = state.deliveries.setdefault(target.receiver, Delivery())
-            if name in delivery.told:
-                continue
-            due = change_due(delivery, target, now)
-            member.expires = max(member.expires, due)
-            if severity <= delivery.told_severity:
-                due = throttled(delivery, target, due, self._max_frequency)
-            delivery.next_flush = due if delivery.next_flush is None else min(delivery.next_flush, due)
-            if target.receiver not in state.receivers:
-                state.receivers.append(target.receiver)
-
-    def _flush(self, receiver: str, delivery: Delivery, due: int) -> Iterator[Output]:
-        state, definition = self._state, self._definition
-        delivery.next_flush = None
-        target = next((found for member in state.members.values() for found in self._targets(member) if found.receiver == receiver), None)
-        concerned = self._concerned(receiver, delivery)
-        firing = {name: member for name, member in concerned if member.firing}
-        if definition is None or target is None or not firing:
-            return
-        if definition.active_hours is not None and not definition.active_hours.is_active(due):
-            delivery.next_flush = definition.active_hours.next_active(due)
-            return
-        delivery.sequence += 1
-        delivery.told = sorted(firing)
-        delivery.told_severity = max(rank(member.labels.get("severity", "")) for member in firing.values())
-        delivery.last_flush = delivery.last_firing = due
-        delivery.next_flush = repeat_due(delivery, target, due, self._max_frequency, self._running_since)
-        yield notification_record(self._key, state, self._policy, definition, receiver, concerned, due)
+    def _announce(self, name: str, now: int) -> Iterator[Output]:
+        """A label set begins to fire: it joins its groups, and is kept until its receivers had the chance to be told."""
+        yield from self._telling.join(name, now)
+        member = self._state.members[name]
+        first = self._telling.first_due(name)
+        member.ends_at = max(member.ends_at, now + 1 if first is None else first + 1)
 
     def _expire(self, due: int) -> Iterator[Output]:
-        """Label sets without an anomaly for the resolve timeout are resolved, and the receivers told once nothing of theirs fires."""
-        state = self._state
-        expired = [member for member in state.members.values() if member.firing and member.expires <= due]
+        """Label sets without an anomaly for the resolve timeout are over; the receivers are told at the next tick of their group."""
+        state, flap = self._state, self._policy.flap
+        expired = [member for member in state.members.values() if member.firing and member.ends_at <= due]
         if not expired:
             return
+        state.ends = [at for at in state.ends if at > due - round(flap.window_s * 1000)] if flap.changes else []
+        state.flapping = bool(flap.changes) and (state.flapping or len(state.ends) >= flap.changes)
+        if state.flapping:
+            for member in expired:
+                member.ends_at = max(due, member.updated_at + round(flap.hold_s * 1000))
+            expired = [member for member in expired if member.ends_at <= due]
+            if not expired:
+                return
+            state.flapping = False
+        state.ends = [*state.ends, due][-flap.changes :] if flap.changes else []
         for member in expired:
             member.firing = False
         if not any(member.firing for member in state.members.values()):
             state.phase, state.fires_at = "resolved", None
-            state.forget_at = due + max(MEMORY_MS, self._max_frequency)
+            definition = self._definition
+            state.forget_at = due + max(MEMORY_MS, definition.max_frequency_ms if definition else 0)
             yield alert_record(self._key, state, self._policy)
-        for receiver in sorted(state.deliveries):
-            delivery = state.deliveries[receiver]
-            concerned = self._concerned(receiver, delivery)
-            if delivery.origin is None or any(member.firing for _, member in concerned):
-                continue
-            settings = self._policy.receivers.get(receiver)
-            delivery.rest()
-            if concerned and settings and settings.send_resolved:
-                delivery.sequence += 1
-                definition = self._definition or self._unknown_definition()
-                yield notification_record(self._key, state, self._policy, definition, receiver, concerned, due)
-        still_told = {name for delivery in state.deliveries.values() for name in delivery.told}
-        state.members = {name: member for name, member in state.members.items() if member.firing or name in still_told}
-
-    def _concerned(self, receiver: str, delivery: Delivery) -> list[tuple[str, Member]]:
-        """Label sets that the receiver was told or, firing and on its route, is to be told."""
-        return [
-            (name, member)
-            for name, member in self._state.members.items()
-            if name in delivery.told or (member.firing and any(target.receiver == receiver for target in self._targets(member)))
-        ]
-
-    def _targets(self, member: Member) -> list[Target]:
-        """The member's receivers on routes that group as this key does. A definition that is gone or not yet known tells nobody."""
-        if self._definition is None:
-            return []
-        targets = [target for target in self._policy.targets(self._definition, member.labels) if target.receiver in self._policy.receivers]
-        if self._definition.group_by is not None:
-            return targets
-        return [target for target in targets if target.group_by in (self._key.group_names, (ALL_LABELS,))]
 
     def _begin_again(self, *, reopen: bool) -> GroupState:
         """After a resolved alert: the same alert again when an anomaly of it goes on, otherwise a new one."""
         state = self._state
-        fresh = GroupState(seen=state.seen, deliveries=state.deliveries, config_version=state.config_version)
+        fresh = GroupState(seen=state.seen, told=state.told, log=state.log, config_version=state.config_version)
+        fresh.clocks, fresh.decisions = state.clocks, state.decisions
+        fresh.ends, fresh.flapping = state.ends, state.flapping
+        fresh.members = {name: member for name, member in state.members.items() if any(name in clock.names for clock in state.clocks)}
         if reopen:
             fresh.alert_id, fresh.starts_at, fresh.count, fresh.severity = state.alert_id, state.starts_at, state.count, state.severity
             fresh.anomaly_ids, fresh.labels, fresh.last_seen = state.anomaly_ids, state.labels, state.last_seen
             fresh.receivers = state.receivers
         else:
-            for delivery in state.deliveries.values():
-                delivery.sequence = 0
-        self._state = fresh
+            fresh.decisions = 0
+            for told in state.told.values():
+                told.sequence = 0
+        self._replace(fresh)
         return fresh
 
-    def _adopt_version(self, now: int) -> None:
+    def _adopt_version(self, now: int) -> Iterator[Output]:
         state = self._state
         if state.config_version == self._policy.version:
             return
         state.config_version = self._policy.version
+        self._telling.leave_old_routes()
         if state.fires_at is None:
             return
         for name, member in state.members.items():
             if member.firing:
-                self._announce(name, now)
-
-    @property
-    def _max_frequency(self) -> int:
-        return self._definition.max_frequency_ms if self._definition else 0
+                yield from self._announce(name, now)
 
     def _unknown_definition(self) -> CompiledDefinition:
         return self._policy.unknown_definition(self._key.definition_id)

@@ -41,7 +41,9 @@ def value_of(labels: Mapping[str, str], name: str) -> str:
     return found or ""
 
 
-def labels_of(anomaly: Anomaly, alertname: str, extra: Mapping[str, str], group_by: tuple[str, ...] = ()) -> dict[str, str]:
+def labels_of(
+    anomaly: Anomaly, alertname: str, extra: Mapping[str, str], group_by: tuple[str, ...] = (), severity: str = ""
+) -> dict[str, str]:
     """The label set of an anomaly, sorted by name, without empty values.
 
     Later sources win: `extra` (labels that the definition sets), the anomaly's own `labels` (team, environment, …), its fields. User and
@@ -53,7 +55,7 @@ def labels_of(anomaly: Anomaly, alertname: str, extra: Mapping[str, str], group_
         tenant_id=anomaly.tenant_id,
         application_id=anomaly.application_id,
         detector_id=anomaly.detector_id,
-        severity=anomaly.severity,
+        severity=severity or anomaly.severity,
         model=anomaly.model,
         metric=anomaly.metric,
     )

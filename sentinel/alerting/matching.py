@@ -11,6 +11,7 @@ import orjson
 from sentinel.alerting.labels import ALL_LABELS
 from sentinel.alerting.policy import policy_of
 from sentinel.anomaly import Anomaly
+from sentinel.config.definition_triggers import PREFIX
 from sentinel.config.runtime import Definition, RuntimeConfig
 
 
@@ -66,9 +67,11 @@ def match(anomaly: Anomaly, config: RuntimeConfig) -> list[AlertKey]:
 
 def wants(definition: Definition, anomaly: Anomaly) -> bool:
     """Whether trigger and filters let the anomaly pass. Ids are globs (`*`, `?`, `[…]`); an empty filter lets everything pass."""
+    if anomaly.detector_id.startswith(PREFIX) and not definition.detector_ids:
+        # Found for one definition alone.
+        return False
     return (
-        definition.trigger == "anomaly"
-        and (not definition.severities or anomaly.severity in definition.severities)
+        (not definition.severities or anomaly.severity in definition.severities)
         and anomaly.score >= definition.score_threshold
         and _any_glob(definition.detector_ids, anomaly.detector_id)
         and _any_glob(definition.application_ids, anomaly.application_id)

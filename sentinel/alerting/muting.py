@@ -120,8 +120,8 @@ class Mutes:
     """Everything that can hold a message back, compiled from a configuration."""
 
     def __init__(self, config: RuntimeConfig, silences: Silences | None = None, inhibitor: Inhibitor | None = None) -> None:
-        self.silences = silences or Silences()
-        self.inhibitor = inhibitor or Inhibitor(config.inhibit_rules)
+        self.silences = Silences() if silences is None else silences
+        self.inhibitor = Inhibitor(config.inhibit_rules) if inhibitor is None else inhibitor
         self._intervals = Intervals(config.time_intervals)
         self._windows = [(Window(window), compile_all(window.matchers)) for window in config.maintenance_windows]
         self._rules = [(rule, compile_all(rule.matchers)) for rule in config.suppression_rules]

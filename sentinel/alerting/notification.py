@@ -8,9 +8,21 @@ from typing import Any
 from sentinel.alerting.labels import common, fingerprint
 from sentinel.alerting.matching import AlertKey
 from sentinel.alerting.policy import CompiledDefinition, Policy
-from sentinel.alerting.records import MAX_ANOMALY_IDS, AlertRecord, NotificationRecord, NotifiedAlert, Status, notification_id
+from sentinel.alerting.receivers import Integration
+from sentinel.alerting.records import (
+    MAX_ANOMALY_IDS,
+    AlertRecord,
+    AlertStatus,
+    DecisionRecord,
+    NotificationRecord,
+    NotifiedAlert,
+    Outcome,
+    Status,
+    notification_id,
+)
 from sentinel.alerting.state import SEVERITIES, GroupState, Member, rank
 from sentinel.anomaly import Anomaly
+from sentinel.identity import stable_id
 from sentinel.shield import of_definition
 from sentinel.timestamps import to_rfc3339
 
@@ -30,6 +42,7 @@ def annotations_of(anomaly: Anomaly) -> dict[str, str]:
 def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecord:
     """The alert as it is now: its labels are those that all its anomalies share, its severity the highest that it has reached."""
     resolved = state.phase == "resolved"
+    alive: AlertStatus = "acknowledged" if state.acknowledged else "firing"
     newest = max(state.members.values(), key=lambda member: member.newest)
     severity = SEVERITIES[state.severity]
     labels = dict(sorted({**state.labels, **dict(key.group), "tenant_id": key.tenant_id, "severity": severity}.items()))
@@ -39,7 +52,7 @@ def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecor
         alert_id=state.alert_id,
         definition_id=key.definition_id,
         tenant_id=key.tenant_id,
-        status="resolved" if resolved else "firing",
+        status="resolved" if resolved else alive,
         severity=severity,
         labels=labels,
         annotations=newest.annotations,
@@ -61,7 +74,7 @@ def notification_record(
     state: GroupState,
     policy: Policy,
     definition: CompiledDefinition,
-    receiver: str,
+    to: Integration,
     members: Sequence[tuple[str, Member]],
     at_ms: int,
 ) -> NotificationRecord:
@@ -70,7 +83,8 @@ def notification_record(
     `at_ms` is the time for which the message was due. It is part of the state before the message leaves, so that a replayed timer, however
     late, makes the same bytes.
     """
-    sequence = state.deliveries[receiver].sequence
+    receiver = to.receiver
+    sequence = state.told[receiver].sequence
     ordered = sorted(members, key=lambda item: (not item[1].firing, item[1].starts_at, item[0]))
     generator = f"{policy.external_url}/alerts/{state.alert_id}" if policy.external_url else ""
     alerts = [_notified(name, member, generator) for name, member in ordered]
@@ -92,7 +106,7 @@ def notification_record(
         notification_id=notification_id(state.alert_id, receiver, sequence),
         alert_id=state.alert_id,
         tenant_id=key.tenant_id,
-        receiver_type=policy.receivers[receiver].type,
+        receiver_type=to.type,
         sequence=sequence,
         group_key=key.to_text(),
         title=title,
@@ -100,7 +114,37 @@ def notification_record(
         created_at=to_rfc3339(at_ms),
         config_version=policy.version,
         definition_id=key.definition_id,
+        priority=definition.priority,
         **content,
+    )
+
+
+def decision_record(
+    key: AlertKey,
+    state: GroupState,
+    receiver: str,
+    outcome: Outcome,
+    detail: str,
+    at_ms: int,
+    firing: int,
+    resolved: int,
+    *,
+    until: str | None = None,
+    notification: str | None = None,
+) -> DecisionRecord:
+    """A decision about the alert, numbered within it, so that a replay makes the same id."""
+    return DecisionRecord(
+        decision_id=stable_id(state.alert_id, "decision", state.decisions),
+        alert_id=state.alert_id,
+        tenant_id=key.tenant_id,
+        receiver=receiver,
+        at=to_rfc3339(at_ms),
+        outcome=outcome,
+        detail=detail,
+        firing=firing,
+        resolved=resolved,
+        until=until,
+        notification_id=notification,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from sentinel.alerting.labels import canonical, labels_of
+from sentinel.alerting.muting import Mutes
+from sentinel.alerting.receivers import Receivers
 from sentinel.alerting.routing import RouteNode, build_tree, direct_route, group_names
 from sentinel.alerting.schedule import ActiveHours
-from sentinel.alerting.templates import MessageTemplate
+from sentinel.alerting.templates import MAX_TEXT, MessageTemplate, Template, cut
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import Definition, RuntimeConfig
 
@@ -20,30 +21,22 @@ DEFAULT_DEFINITION = Definition(
     severities=("warning", "critical"),
 )
 
+MAX_LABEL = 200
 _ROUTE_CACHE_LIMIT = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One receiver on one route, with the timing of the route in milliseconds."""
-
-    receiver: str
-    group_by: tuple[str, ...]
-    group_wait_ms: int
-    group_interval_ms: int
-    repeat_interval_ms: int
-
-
-def targets_of(nodes: Iterable[RouteNode], config: RuntimeConfig) -> list[Target]:
-    """The receivers of routes; one that several routes name counts once, by its first route and `group_by`."""
-    groups = {group.name: group.receivers for group in config.receiver_groups}
-    found: dict[tuple[str, tuple[str, ...]], Target] = {}
-    for node in nodes:
-        names = group_names(node.group_by, config)
-        for receiver in (member for name in node.receivers for member in groups.get(name, (name,))):
-            target = Target(receiver, names, node.group_wait_ms, node.group_interval_ms, node.repeat_interval_ms)
-            found.setdefault((receiver, names), target)
-    return list(found.values())
+_SHOWN = (
+    "anomaly_id",
+    "application_id",
+    "count",
+    "description",
+    "detector_id",
+    "metric",
+    "model",
+    "score",
+    "severity",
+    "tenant_id",
+    "title",
+    "user_id",
+)
 
 
 class CompiledDefinition:
@@ -55,15 +48,41 @@ class CompiledDefinition:
         self.labels: dict[str, str] = {
             canonical(str(name)): str(value) for action in actions for name, value in dict(action.get("labels") or {}).items()
         }
+        self._templates = {name: Template(source, MAX_LABEL) for name, source in definition.labels.items()}
+        self._annotations = {name: Template(source, MAX_TEXT) for name, source in definition.annotations.items()}
+        self.priority = next((str(action["priority"]) for action in actions if action.get("priority")), "")
         self.group_by = None if definition.grouping is None else group_names(definition.grouping, config)
-        self.targets = tuple(targets_of([direct_route(root, definition.id, definition.receivers)], config))
+        self.direct = direct_route(root, definition.id, definition.receivers, definition.escalation) if definition.receivers else None
         asks = config.incident_auto_create or any(action.type == "incident" for action in definition.actions)
         incidents = tuple(receiver.name for receiver in config.receivers if receiver.type == "incident") if asks else ()
-        self.incident_targets = tuple(targets_of([direct_route(root, definition.id, incidents)], config))
+        self.incident = direct_route(root, f"{definition.id} incident", incidents) if incidents else None
         self.max_frequency_ms = round((definition.max_frequency_s or 0) * 1000)
+        self.cap, self.cap_window_ms = definition.max_notifications, round(definition.notifications_window_s * 1000)
         self.window_ms = None if definition.aggregation_window_s is None else round(definition.aggregation_window_s * 1000)
         self.active_hours = None if definition.schedule is None else ActiveHours(definition.schedule)
         self.template = MessageTemplate.of_actions(actions)
+
+    def labels_for(self, anomaly: Anomaly) -> dict[str, str]:
+        """Labels that the definition sets, its templates filled in."""
+        if not self._templates:
+            return self.labels
+        return self.labels | {canonical(name): text for name, text in _rendered(self._templates, anomaly).items() if text}
+
+    def annotations_for(self, anomaly: Anomaly) -> dict[str, str]:
+        """Annotations that the definition adds."""
+        return _rendered(self._annotations, anomaly) if self._annotations else {}
+
+
+def _rendered(templates: dict[str, Template], anomaly: Anomaly) -> dict[str, str]:
+    """The texts. A template that fails on these values says so in its place."""
+    values = {name: getattr(anomaly, name) for name in _SHOWN} | {"metrics": anomaly.metrics, "labels": anomaly.labels}
+    found = {}
+    for name, template in templates.items():
+        try:
+            found[name] = template.render({"anomaly": cut(values), "labels": cut(anomaly.labels)})
+        except ValueError as error:
+            found[name] = str(error)
+    return found
 
 
 class Policy:
@@ -76,52 +95,58 @@ class Policy:
     def __init__(self, config: RuntimeConfig) -> None:
         definitions = config.definitions or (DEFAULT_DEFINITION,)
         self.version = config.version
-        self._tree = build_tree(config)
-        self.definitions = {definition.id: CompiledDefinition(definition, config, self._tree) for definition in definitions}
-        self.receivers = {receiver.name: receiver for receiver in config.receivers}
+        self.root = build_tree(config)
+        self.definitions = {definition.id: CompiledDefinition(definition, config, self.root) for definition in definitions}
+        self.by_id = {route.id: route for route in self.root.walk()}
+        self.receivers = Receivers(config)
+        self.mutes = Mutes(config)
+        self.escalations = {policy.name: policy for policy in config.escalations}
+        self.flap = config.flap
         self.resolve_timeout_ms = round(config.resolve_timeout_s * 1000)
         self.external_url = config.external_url.rstrip("/")
         self._config = config
         self._unknown: dict[str, CompiledDefinition] = {}
-        self._group_by = group_names(config.grouping.group_by, config)
         self._alertnames = {
             detector.id: action.alert for detector in config.detectors for action in reversed(detector.actions) if action.alert
         }
-        self._routes: dict[tuple[str, tuple[tuple[str, str], ...]], list[Target]] = {}
+        self._routes: dict[tuple[str, tuple[tuple[str, str], ...]], list[RouteNode]] = {}
 
     def unknown_definition(self, definition_id: str) -> CompiledDefinition:
         """A stand-in for a definition that this version does not have, to end alerts of definitions that were removed."""
         if definition_id not in self._unknown:
             stand_in = Definition(id=definition_id, name=definition_id, description="", trigger="anomaly")
-            self._unknown[definition_id] = CompiledDefinition(stand_in, self._config, self._tree)
+            self._unknown[definition_id] = CompiledDefinition(stand_in, self._config, self.root)
         return self._unknown[definition_id]
 
     def labels(self, anomaly: Anomaly, definition: CompiledDefinition, group_by: tuple[str, ...] = ()) -> dict[str, str]:
         """Labels of the anomaly under the definition; `alertname` is what the detector's action names, else the definition's name."""
         alertname = self._alertnames.get(anomaly.detector_id) or definition.source.name
-        return labels_of(anomaly, alertname, definition.labels, group_by)
+        return labels_of(anomaly, alertname, definition.labels_for(anomaly), group_by, definition.source.severity or anomaly.severity)
 
-    def targets(self, definition: CompiledDefinition, labels: Mapping[str, str]) -> list[Target]:
+    def routes(self, definition: CompiledDefinition, labels: Mapping[str, str]) -> list[RouteNode]:
         """Where an alert with these labels goes: to the receivers that the definition names, else through the routing tree; beside them
         to the Incident Manager when it is to be told."""
-        chosen = list(definition.targets) or self._routed(definition, labels)
-        named = {target.receiver for target in chosen}
-        return chosen + [target for target in definition.incident_targets if target.receiver not in named]
+        chosen = [definition.direct] if definition.direct is not None else self._routed(definition, labels)
+        return chosen if definition.incident is None else [*chosen, definition.incident]
 
-    def _routed(self, definition: CompiledDefinition, labels: Mapping[str, str]) -> list[Target]:
+    def _routed(self, definition: CompiledDefinition, labels: Mapping[str, str]) -> list[RouteNode]:
         key = (definition.source.id, tuple(labels.items()))
         found = self._routes.get(key)
         if found is None:
             if len(self._routes) >= _ROUTE_CACHE_LIMIT:
                 self._routes.clear()
-            found = self._routes[key] = targets_of(self._tree.resolve(labels), self._config)
+            found = self._routes[key] = self.root.resolve(labels)
         return found
+
+    def group_by(self, route: RouteNode) -> tuple[str, ...]:
+        """Canonical names of the labels that the route groups by."""
+        return group_names(route.group_by, self._config)
 
     def groupings(self, definition: CompiledDefinition, labels: Mapping[str, str]) -> list[tuple[str, ...]]:
         """Label names to group by: the definition's own, else those of each route that matches, else the general ones."""
         if definition.group_by is not None:
             return [definition.group_by]
-        return list(dict.fromkeys(target.group_by for target in self.targets(definition, labels))) or [self._group_by]
+        return list(dict.fromkeys(self.group_by(route) for route in self.routes(definition, labels)))
 
 
 _recent: list[tuple[RuntimeConfig, Policy]] = []

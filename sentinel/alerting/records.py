@@ -12,6 +12,8 @@ MAX_ANOMALY_IDS = 50
 """Most anomaly ids listed in an alert record; `count` still counts all occurrences."""
 
 Status = Literal["firing", "resolved"]
+AlertStatus = Literal["firing", "acknowledged", "resolved"]
+Outcome = Literal["sent", "grouped", "suppressed", "throttled", "acknowledged", "quiet", "nobody", "control"]
 
 _encoder = msgspec.json.Encoder()
 
@@ -25,7 +27,7 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     alert_id: str
     definition_id: str
     tenant_id: str
-    status: Status
+    status: AlertStatus
     severity: str
     labels: dict[str, str]
     annotations: dict[str, str]
@@ -85,6 +87,7 @@ class NotificationRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     config_version: int
     definition_id: str = ""
+    priority: str = ""
 
     def to_json(self) -> bytes:
         """The record as UTF-8 JSON; equal records give equal bytes."""
@@ -96,7 +99,33 @@ class NotificationRecord(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(data, type=cls)
 
 
-Output = AlertRecord | NotificationRecord
+class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided about an alert and a receiver, and why. A decision that only goes on is not recorded again.
+
+    Attributes:
+        outcome: `sent` (notification_id), `grouped` (waits until), `suppressed` (by what), `throttled` (until), `acknowledged` (not repeated),
+            `quiet` (over, and the receiver wants no such news), `nobody` (no receiver), `control` (what somebody did).
+        firing, resolved: label sets that the decision is about.
+    """
+
+    decision_id: str
+    alert_id: str
+    tenant_id: str
+    receiver: str
+    at: str
+    outcome: Outcome
+    detail: str
+    firing: int
+    resolved: int
+    until: str | None = None
+    notification_id: str | None = None
+
+    def to_json(self) -> bytes:
+        """The record as UTF-8 JSON; equal records give equal bytes."""
+        return _encoder.encode(self)
+
+
+Output = AlertRecord | NotificationRecord | DecisionRecord
 
 
 def alert_id(tenant_id: str, definition_id: str, group_labels: str, starts_at: str) -> str:

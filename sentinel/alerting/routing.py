@@ -108,7 +108,7 @@ def _node(route: Route, parent: RouteNode | None, place: int, orders: Iterator[i
         receivers=route.receivers,
         group_by=route.group_by if grouped else (ALL_LABELS,),
         group_wait_ms=round(route.group_wait_s * 1000),
-        group_interval_ms=round(route.group_interval_s * 1000),
+        group_interval_ms=max(1, round(route.group_interval_s * 1000)),
         repeat_interval_ms=round(route.repeat_interval_s * 1000),
         mute_intervals=route.mute_intervals,
         active_intervals=route.active_intervals,

@@ -6,7 +6,10 @@ from typing import Literal
 
 import msgspec
 
-CODEC_VERSION = 1
+from sentinel.alerting.alerts import Alert
+from sentinel.alerting.log import LogEntry
+
+CODEC_VERSION = 2
 MAX_SEEN = 256
 """Anomaly ids remembered for idempotence; the one that changed longest ago is forgotten first."""
 
@@ -31,41 +34,46 @@ class Sample(msgspec.Struct, array_like=True):
     value: float | None
 
 
-class Member(msgspec.Struct, array_like=True):
-    """One label set within the alert. `expires` (processing time) is when it counts as resolved."""
+class Member(Alert, array_like=True):
+    """One label set within the alert. `newest` is the anomaly record that its annotations are from; `last_seen` is event time."""
 
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    newest: tuple[int, str]
-    starts_at: int
-    last_seen: int
-    expires: int
-    firing: bool = True
+    newest: tuple[int, str] = (0, "")
+    last_seen: int = 0
+    firing: bool = False
 
 
-class Delivery(msgspec.Struct, array_like=True):
-    """What one receiver was told and when it is due again (processing time).
+class Told(msgspec.Struct, array_like=True):
+    """What one receiver was sent about the alert: for ids, throttling and the story.
 
-    `origin` is its first flush in this alert, from which the ticks of group_interval are counted; None while it has nothing to say.
-    `sequence`, `last_firing` and `told_severity` outlive that, for ids and for throttling.
+    Attributes:
+        sequence: messages so far.
+        fired: when messages that something fires were sent (processing time), the newest last.
+        severity: rank of the last of them.
+        outcome: the last decision on record, so that the same one is not recorded at every tick.
     """
 
-    origin: int | None = None
-    next_flush: int | None = None
-    last_flush: int | None = None
-    told: list[str] = []
-    told_severity: int = 0
     sequence: int = 0
-    last_firing: int | None = None
+    fired: list[int] = []
+    severity: int = 0
+    outcome: str = ""
 
-    def rest(self) -> None:
-        """Nothing more to say until something fires again."""
-        self.origin = self.next_flush = self.last_flush = None
-        self.told = []
+
+class Clock(msgspec.Struct, array_like=True):
+    """A group of `flush.Group` at rest: its alerts are names of members."""
+
+    route_id: str
+    due: int
+    names: list[str]
+    reached: list[str] = []
+    step: int = 0
+    escalation_due: int | None = None
 
 
 class GroupState(msgspec.Struct, array_like=True):
-    """Everything about one alert key. `fires_at` (processing time) is set once the aggregation is reached; `forget_at` ends the memory."""
+    """Everything about one alert key. `fires_at` (processing time) is set once the aggregation is reached; `forget_at` ends the memory.
+
+    `log` goes by receiver; `ends` are times at which label sets ended (for flap damping).
+    """
 
     phase: Phase = "pending"
     config_version: int = 0
@@ -79,10 +87,21 @@ class GroupState(msgspec.Struct, array_like=True):
     receivers: list[str] = []
     seen: dict[str, tuple[int, int]] = {}
     members: dict[str, Member] = {}
-    deliveries: dict[str, Delivery] = {}
+    clocks: list[Clock] = []
+    log: dict[str, LogEntry] = {}
+    told: dict[str, Told] = {}
     samples: list[Sample] = []
+    ends: list[int] = []
+    flapping: bool = False
+    decisions: int = 0
     fires_at: int | None = None
     forget_at: int | None = None
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether somebody takes care of everything that fires."""
+        firing = [member for member in self.members.values() if member.firing]
+        return bool(firing) and all(member.acknowledged for member in firing)
 
     def note(self, anomaly_id: str, count: int, last_seen: int) -> int | None:
         """Remember a record of an anomaly. Occurrences that it adds, or None when it says nothing new (a replay)."""

@@ -134,7 +134,7 @@ class MessageTemplate:
 
     def render(self, context: Mapping[str, Any]) -> tuple[str, str]:
         """Title (one line) and text. Never raises: a message in plain words beats none."""
-        values = _cut(context)
+        values = cut(context)
         title = _render(self._title, values, _DEFAULT_TITLE_TEMPLATE)
         return " ".join(title.split()), _render(self._text, values, _DEFAULT_TEXT_TEMPLATE)
 
@@ -146,13 +146,14 @@ def _render(template: Template, context: Mapping[str, Any], fallback: Template) 
         return f"{fallback.render(context)}\n({error})"
 
 
-def _cut(value: Any) -> Any:
+def cut(value: Any) -> Any:
+    """The value with its texts cut to what a template may see."""
     if isinstance(value, str):
         return value[:MAX_VALUE]
     if isinstance(value, Mapping):
-        return {name: _cut(item) for name, item in value.items()}
+        return {name: cut(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_cut(item) for item in value]
+        return [cut(item) for item in value]
     return value
 
 

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from cronsim import CronSim, CronSimError
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from sentinel.alerting.templates import MAX_TEXT, Template
+from sentinel.config.definition_triggers import detector_of
 from sentinel.config.escalation import EscalationSettings, FlapSettings, ReceiverGroupSettings
 from sentinel.config.receivers import ReceiverSettings
 from sentinel.config.routes import (
@@ -83,6 +85,20 @@ class SuppressionRuleSettings(ConfigModel):
     active_time_intervals: list[str] = Field(default=[])
 
 
+class TemplateSettings(ConfigModel):
+    """A message: `title` in one line, and `text`. Sandboxed Jinja2, or `{{ .a.b }}`."""
+
+    title: str | None = None
+    text: str | None = None
+
+    @field_validator("title", "text")
+    @classmethod
+    def _sound(cls, source: str | None) -> str | None:
+        if source is not None:
+            Template(source, MAX_TEXT)
+        return source
+
+
 class Suppression(ConfigModel):
     """When nobody is told."""
 
@@ -108,6 +124,7 @@ class Alerting(ConfigModel):
     escalation_policies: list[EscalationSettings] = Field(default=[], max_length=200)
     flap_damping: FlapSettings = FlapSettings()
     suppression: Suppression = Suppression()
+    templates: dict[str, TemplateSettings] = Field(default={}, description="Messages by the name that notification actions use")
     definitions: list[AlertDefinition] = Field(default=[], max_length=1000)
 
     @field_validator("receivers")
@@ -129,7 +146,33 @@ class Alerting(ConfigModel):
         for definition in definitions:
             if definition.schedule and definition.schedule.timezone:
                 check_timezone(definition.schedule.timezone)
+            _check_trigger(definition)
+            _check_templates(definition)
         return definitions
+
+
+def _check_trigger(definition: AlertDefinition) -> None:
+    from sentinel.config.detection import Detector
+
+    try:
+        derived = detector_of(definition.model_dump(mode="json"))
+        if derived is not None:
+            Detector.model_validate(derived)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        raise ValueError(f"definition {definition.alert_id}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
+    except ValueError as error:
+        raise ValueError(f"definition {definition.alert_id}: {error}") from None
+
+
+def _check_templates(definition: AlertDefinition) -> None:
+    for what in ("labels", "annotations"):
+        for name, source in (getattr(definition, what) or {}).items():
+            try:
+                Template(source, MAX_TEXT)
+            except ValueError as error:
+                raise ValueError(f"definition {definition.alert_id}: {what}.{name}: {error}") from None
 
 
 def _refuse_doubles(names: list[str], what: str) -> None:

@@ -59,6 +59,7 @@ class _Checks:
 
     def definitions(self) -> Iterator[Finding]:
         for number, definition in enumerate(self._alerting.definitions):
+            yield from self.policy(definition.escalation, ("alerting", "definitions", number, "escalation"))
             for position, action in enumerate(definition.actions):
                 path: Path = ("alerting", "definitions", number, "actions", position, "config")
                 for place, name in enumerate((action.config and action.config.receivers) or []):

@@ -153,9 +153,6 @@ def _alerting(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
     alerting = config.alerting
     for number, definition in enumerate(alerting.definitions):
         path: Path = ("alerting", "definitions", number)
-        if definition.conditions.trigger != "anomaly":
-            text = f"definition {definition.alert_id}: trigger {definition.conditions.trigger} is not run by this release"
-            yield (*path, "conditions", "trigger"), text
         for position, action in enumerate(definition.actions):
             if action.type == "webhook":
                 text = f"definition {definition.alert_id}: action {action.type} is kept, and not done by this release"

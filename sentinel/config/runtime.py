@@ -24,6 +24,7 @@ from sentinel.config.runtime_alerting import (
     ReceiverGroup,
     Route,
     Schedule,
+    Severity,
     SuppressionRule,
     TimeInterval,
     TimeRange,
@@ -31,8 +32,6 @@ from sentinel.config.runtime_alerting import (
 from sentinel.events.normalisation import NormalisationSettings
 from sentinel.pricing.table import PricingSettings
 from sentinel.privacy.policy import PrivacySettings
-
-Severity = Literal["info", "warning", "critical"]
 
 __all__ = [
     "Correlation",

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+Severity = Literal["info", "warning", "critical"]
+
 
 class Grouping(msgspec.Struct, frozen=True):
     """How alerts become notifications. A route or a definition may say otherwise."""
@@ -154,6 +156,9 @@ class Definition(msgspec.Struct, frozen=True):
     max_frequency_s: float | None = None
     grouping: tuple[str, ...] | None = None
     schedule: Schedule | None = None
+    severity: Severity | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     escalation: str = ""
     max_notifications: int = 0
     notifications_window_s: float = 3600.0

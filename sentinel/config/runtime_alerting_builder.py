@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from sentinel.config.definition_triggers import PREFIX
 from sentinel.config.matchers import parse_matcher
 from sentinel.config.runtime_alerting import (
     Definition,
@@ -50,7 +51,7 @@ def alerting_parts(alerting: dict[str, Any]) -> dict[str, Any]:
         "routes": tuple(_route(route, root) for route in routing["routes"]),
         "receivers": tuple(Receiver(item["name"], item["type"], item["sendResolved"]) for item in alerting["receivers"]),
         "receiver_groups": tuple(ReceiverGroup(item["name"], tuple(item["receivers"])) for item in alerting.get("receiverGroups", ())),
-        "definitions": tuple(_definition(item) for item in alerting["definitions"] if item["enabled"]),
+        "definitions": tuple(_definition(item, alerting.get("templates", {})) for item in alerting["definitions"] if item["enabled"]),
         "maintenance_windows": tuple(_maintenance(item) for item in alerting["suppression"]["maintenanceWindows"]),
         "suppression_rules": tuple(
             SuppressionRule(item["name"], _matchers(item["matchers"]), tuple(item["activeTimeIntervals"]))
@@ -131,28 +132,42 @@ def _escalations(items: Any) -> tuple[Escalation, ...]:
     return tuple(Escalation(item["name"], steps(item, frozenset({item["name"]})), item["repeat"]) for item in items)
 
 
-def _definition(value: dict[str, Any]) -> Definition:
+def _definition(value: dict[str, Any], templates: dict[str, dict[str, str]]) -> Definition:
     conditions = value["conditions"]
     filters, aggregation = conditions.get("filters", {}), conditions.get("aggregation", {})
     throttling, schedule = value.get("throttling", {}), value.get("schedule")
     window, frequency = aggregation.get("window"), throttling.get("max_frequency")
+    derived = conditions["trigger"] != "anomaly"
     return Definition(
         id=value["alert_id"],
         name=value["name"],
         description=value.get("description", ""),
         trigger=conditions["trigger"],
-        severities=tuple(filters.get("severity", ())),
-        detector_ids=tuple(filters.get("detector_ids", ())),
+        severities=() if derived else tuple(filters.get("severity", ())),
+        detector_ids=(PREFIX + value["alert_id"],) if derived else tuple(filters.get("detector_ids", ())),
         application_ids=tuple(filters.get("application_ids", ())),
-        score_threshold=filters.get("score_threshold", 0.0),
-        aggregation_window_s=parse_duration(window) if window else None,
+        score_threshold=0.0 if derived else filters.get("score_threshold", 0.0),
+        # A derived detector has counted already.
+        aggregation_window_s=parse_duration(window) if window and not derived else None,
         aggregation_function=aggregation.get("function", "count"),
         aggregation_threshold=aggregation.get("threshold", 1.0),
-        actions=tuple(DefinitionAction(action["type"], action.get("config", {})) for action in value["actions"]),
+        actions=tuple(_action(action, templates) for action in value["actions"]),
         max_frequency_s=parse_duration(frequency) if frequency else None,
         grouping=tuple(throttling["grouping"]) if "grouping" in throttling else None,
         schedule=_schedule(schedule) if schedule else None,
+        severity=value.get("severity"),
+        labels=value.get("labels", {}),
+        annotations=value.get("annotations", {}),
+        escalation=value.get("escalation", ""),
+        max_notifications=throttling.get("max_notifications", 0),
+        notifications_window_s=parse_duration(throttling.get("window", "1h")),
     )
+
+
+def _action(value: dict[str, Any], templates: dict[str, dict[str, str]]) -> DefinitionAction:
+    """An action whose `template` names a message has that message's title and text, unless it has its own."""
+    config = value.get("config", {})
+    return DefinitionAction(value["type"], templates.get(str(config.get("template")), {}) | config)
 
 
 def _schedule(value: dict[str, Any]) -> Schedule:

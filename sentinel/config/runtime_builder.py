@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from sentinel.config.definition_triggers import detector_of
 from sentinel.config.runnable import RULES, RUNNABLE, TRAINED
 from sentinel.config.runtime import Correlation, Dedup, DetectorAction, DetectorConfig, RuntimeConfig, Scope
 from sentinel.config.runtime_alerting_builder import alerting_parts
@@ -27,7 +28,10 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
     detection, alerting = snapshot["detection"], snapshot["alerting"]
     return RuntimeConfig(
         version=version,
-        detectors=_with_models(_detectors(detection["detectors"]["items"], snapshot.get("tenants", {})), detection["mlModels"]),
+        detectors=_with_models(
+            _detectors([*detection["detectors"]["items"], *_derived(alerting["definitions"])], snapshot.get("tenants", {})),
+            detection["mlModels"],
+        ),
         correlation=Correlation(
             detection["correlation"]["enabled"],
             parse_duration(detection["correlation"]["window"]),
@@ -69,12 +73,19 @@ def _detectors(items: list[dict[str, Any]], tenants: dict[str, Any]) -> tuple[De
     return tuple(built)
 
 
+def _derived(definitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Detectors of alert definitions on metrics and text."""
+    return [detector for definition in definitions if (detector := detector_of(definition)) is not None]
+
+
 def _with_models(detectors: tuple[DetectorConfig, ...], settings: dict[str, Any]) -> tuple[DetectorConfig, ...]:
     """Detectors with a trained model learn where models lie, and how often to look for another version."""
     reload_s = parse_duration(settings["reloadInterval"]) if settings["autoReload"] else math.inf
     place = {"store": root_of(settings["path"]), "reload_s": reload_s}
     return tuple(
-        msgspec.structs.replace(detector, params={"model": detector.strategy, **detector.params, **place}) if detector.strategy in TRAINED else detector
+        msgspec.structs.replace(detector, params={"model": detector.strategy, **detector.params, **place})
+        if detector.strategy in TRAINED
+        else detector
         for detector in detectors
     )
 

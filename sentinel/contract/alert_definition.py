@@ -32,6 +32,12 @@ class Conditions(ClosedModel):
     trigger: Literal["anomaly", "metric_threshold", "event_pattern"]
     filters: Filters | None = None
     aggregation: Aggregation | None = None
+    metric: str | None = Field(default=None, description="Trigger metric_threshold: what is compared with the aggregation's threshold")
+    condition: Literal["greater_than", "greater_than_or_equal", "less_than", "less_than_or_equal"] | None = Field(
+        default=None, description="How it is compared; default greater_than_or_equal"
+    )
+    pattern: str | None = Field(default=None, description="Trigger event_pattern: RE2 expression on the text of events")
+    field: Literal["prompt", "response", "message"] | None = Field(default=None, description="Which text; default prompt")
 
 
 class ActionConfig(OpenModel):
@@ -51,6 +57,8 @@ class Throttling(ClosedModel):
     """How often it may be repeated, and what belongs together."""
 
     max_frequency: Frequency | None = Field(default=None, description="Minimum time between repeated alerts", examples=["15m"])
+    max_notifications: int | None = Field(default=None, ge=1, le=100, description="Most messages to one receiver within `window`")
+    window: Window | None = Field(default=None, examples=["1h"])
     grouping: list[str] | None = Field(default=None, description="Fields to group alerts by", examples=[["application_id", "detector_id"]])
 
 
@@ -78,5 +86,9 @@ class AlertDefinition(ClosedModel):
     actions: list[Action] = Field(min_length=1)
     description: str | None = None
     enabled: bool = True
+    severity: Severity | None = Field(default=None, description="Severity of its alerts; default that of the anomalies")
+    labels: dict[str, str] | None = Field(default=None, description="Labels to add; templates such as {{ .anomaly.model }}")
+    annotations: dict[str, str] | None = Field(default=None, description="Annotations to add; templates")
+    escalation: str | None = Field(default=None, description="Name of an escalation policy")
     throttling: Throttling | None = None
     schedule: Schedule | None = None

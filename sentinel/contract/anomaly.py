@@ -33,7 +33,9 @@ class AnomalyContext(OpenModel):
     window_end: Timestamp | None = None
     sample_events: list[str] | None = Field(default=None, description="Sample event IDs for investigation")
     related_anomalies: list[str] | None = Field(default=None, description="Related anomaly IDs")
-    evidence_sql: str | None = Field(default=None, description="The metric by minute around the anomaly, as a query on analytics.metrics_1m")
+    evidence_sql: str | None = Field(
+        default=None, description="The metric by minute around the anomaly, as a query on analytics.metrics_1m"
+    )
     ended_at: Timestamp | None = Field(default=None, description="Last occurrence of an anomaly with status resolved")
 
 

@@ -1,4 +1,4 @@
-"""`sentinel alerts`: try routes and timelines before they are in force, and move in from Alertmanager."""
+"""`sentinel alerts`: work with alerts, try routes and timelines before they are in force, and move in from Alertmanager."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from sentinel.alerting.trial import Trial, load_trial, to_json
 from sentinel.config.document import DocumentError, read_document
 from sentinel.config.errors import ConfigError
 from sentinel.config.load import parse_config, read_text
+from services.cli import alerts_live_cmd
 
 app = typer.Typer(no_args_is_help=True)
 routes_app = typer.Typer(no_args_is_help=True)
 app.add_typer(routes_app, name="routes", help="Try the routing tree.")
+alerts_live_cmd.register(app)
 
 
 class Compat(StrEnum):

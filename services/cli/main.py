@@ -24,7 +24,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("jobs", "services.cli.jobs_cmd", "Submit, list, cancel and savepoint Flink jobs."),
     ("config", "services.cli.config_cmd", "Check, show and apply sentinel-config.yaml."),
     ("models", "services.cli.models_cmd", "Train, list, shadow, promote and roll back models on pane vectors."),
-    ("alerts", "services.cli.alerts_cmd", "Try routes and timelines, and move in from Alertmanager."),
+    ("alerts", "services.cli.alerts_cmd", "List, explain, acknowledge and silence alerts; try routes and timelines."),
     ("detectors", "services.cli.detectors_cmd", "List the kinds of detectors, and those that fail."),
     ("sql", "services.cli.sql_cmd", "Run a SQL query and print a table."),
     ("dlq", "services.cli.dlq_cmd", "List, show and replay dead letters."),

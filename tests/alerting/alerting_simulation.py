@@ -7,7 +7,7 @@ from typing import Any
 
 from sentinel.alerting.group import AlertGroup
 from sentinel.alerting.matching import AlertKey, match
-from sentinel.alerting.records import AlertRecord, NotificationRecord, Output
+from sentinel.alerting.records import AlertRecord, DecisionRecord, NotificationRecord, Output
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import Definition, DefinitionAction, Grouping, Matcher, Receiver, Route, RuntimeConfig
 from sentinel.timestamps import from_rfc3339, to_rfc3339
@@ -41,7 +41,7 @@ def at(seconds: float) -> str:
 
 
 def config(
-    *definitions: Definition, routes: tuple[Route, ...] = (), wait: float = 0, interval: float = 60, repeat: float = 0, **more: Any
+    *definitions: Definition, routes: tuple[Route, ...] = (), wait: float = 0, interval: float = 60, repeat: float = 1e6, **more: Any
 ) -> RuntimeConfig:
     grouping = Grouping(group_wait_s=wait, group_interval_s=interval, repeat_interval_s=repeat)
     return RuntimeConfig(
@@ -57,7 +57,7 @@ def config(
     )
 
 
-def route(*receivers: str, wait: float = 0, interval: float = 60, repeat: float = 0, go_on: bool = False, **equal: str) -> Route:
+def route(*receivers: str, wait: float = 0, interval: float = 60, repeat: float = 1e6, go_on: bool = False, **equal: str) -> Route:
     matchers = tuple(Matcher(label, "=", value) for label, value in equal.items())
     return Route(matchers, receivers, ("application_id", "detector_id"), wait, interval, repeat, go_on)
 
@@ -99,9 +99,20 @@ def run(settings: RuntimeConfig, script: Script, until: float = 3_000, **how: An
     return Simulation(settings, match(script[0][1], settings)[0], **how).run(script, until)
 
 
+def notes(outputs: list[Output]) -> list[NotificationRecord]:
+    """The notifications among the outputs."""
+    return [output for output in outputs if isinstance(output, NotificationRecord)]
+
+
+def decisions(outputs: list[Output]) -> list[tuple[float, str, str, str]]:
+    """(seconds, receiver, outcome, detail) of every decision."""
+    records = [output for output in outputs if isinstance(output, DecisionRecord)]
+    return [((from_rfc3339(record.at) - T0) / S, record.receiver, record.outcome, record.detail) for record in records]
+
+
 def told(outputs: list[Output]) -> list[tuple[float, str, str, str]]:
     """(seconds, receiver, status, severity) of every notification."""
-    messages = [output for output in outputs if isinstance(output, NotificationRecord)]
+    messages = notes(outputs)
     return [((from_rfc3339(message.created_at) - T0) / S, message.receiver, message.status, message.severity) for message in messages]
 
 

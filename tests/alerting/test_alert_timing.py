@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from alerting_simulation import Simulation, alerts, anomaly, at, config, definition, last_of_each, route, run, told
+from alerting_simulation import Simulation, alerts, anomaly, at, config, decisions, definition, last_of_each, notes, route, run, told
 
 from sentinel.alerting.matching import match
 from sentinel.alerting.records import NotificationRecord
-from sentinel.config.runtime import Receiver
+from sentinel.config.runtime import FlapDamping, Matcher, Receiver, SuppressionRule
 
 WARN, CRIT = "warning", "critical"
 
@@ -27,8 +27,7 @@ def test_group_wait_collects_before_the_first_message() -> None:
     script = [(0, anomaly("a")), (10, anomaly("b", model="gpt-4")), (29, anomaly("c", CRIT))]
     outputs = run(config(wait=30), script, until=30)
     assert told(outputs) == [(30, "ops", "firing", CRIT)]
-    message = outputs[-1]
-    assert isinstance(message, NotificationRecord)
+    message = notes(outputs)[-1]
     assert len(message.alerts) == 3
 
 
@@ -77,9 +76,53 @@ def test_max_frequency_also_holds_for_an_alert_that_fires_anew() -> None:
     assert told(run(settings, script, until=3_000)) == [
         (0, "ops", "firing", WARN),
         (60, "ops", "resolved", WARN),
-        (930, "ops", "firing", WARN),
-        (930, "ops", "resolved", WARN),
+    ], "what came and went while nobody might be told is not told afterwards"
+    still = [*script[:-1], (870, anomaly("d", first=870)), (925, anomaly("d", last=925, count=2))]
+    assert told(run(settings, still, until=3_000))[2:] == [(930, "ops", "firing", WARN), (990, "ops", "resolved", WARN)]
+
+
+def test_a_cap_holds_for_a_window() -> None:
+    settings = config(definition(max_notifications=2, notifications_window_s=600.0), interval=60, repeat=60)
+    outputs = run(settings, lasting(720), until=720)
+    assert [t for t, *_ in told(outputs)] == [0, 60, 600, 660]
+    assert [entry for entry in decisions(outputs) if entry[2] == "throttled"] == [
+        (120, "ops", "throttled", "at most 2 messages in 600 s"),
+        (720, "ops", "throttled", "at most 2 messages in 600 s"),
     ]
+
+
+def test_every_decision_is_on_record_once() -> None:
+    settings = config(
+        definition(max_frequency_s=100.0), wait=30, suppression_rules=(SuppressionRule("noise", (Matcher("model", "=", "x"),)),)
+    )
+    script = [
+        (0, anomaly("a")),
+        (50, anomaly("b", model="x")),
+        (100, anomaly("c", model="y")),
+        (310, anomaly("c", model="y", last=310, count=2)),
+    ]
+    assert decisions(run(settings, script, until=900)) == [
+        (30, "ops", "sent", "first"),
+        (50, "ops", "grouped", "waits for others of its group"),
+        (90, "ops", "suppressed", "suppression rule noise"),
+        (100, "ops", "grouped", "waits for others of its group"),
+        (150, "ops", "sent", "new alerts"),
+        (210, "ops", "suppressed", "suppression rule noise"),
+        (330, "ops", "sent", "some resolved"),
+        (630, "ops", "sent", "resolved"),
+    ]
+
+
+def test_an_alert_that_flaps_counts_as_firing() -> None:
+    def flapping(damping: FlapDamping) -> list[tuple[float, str]]:
+        settings = config(interval=20, resolve_timeout_s=30.0, flap=damping)
+        script = [(t, anomaly(str(t), first=t)) for t in range(0, 400, 50)]
+        return [(t, status) for t, _, status, _ in told(run(settings, script, until=2_000))]
+
+    assert len(flapping(FlapDamping())) == 16
+    damped = flapping(FlapDamping(changes=2, window_s=300.0, hold_s=300.0))
+    assert [status for _, status in damped] == ["firing", "resolved"] * 3
+    assert damped[-1] == (660, "resolved"), "quiet for 300 s after the last anomaly at 350, at the next tick"
 
 
 def test_resolved_after_the_timeout_to_whoever_was_told() -> None:
@@ -104,7 +147,7 @@ def test_a_receiver_that_wants_no_resolved_gets_none() -> None:
 
 def test_one_short_anomaly_is_told_even_if_the_resolve_timeout_is_shorter_than_group_wait() -> None:
     settings = config(wait=30, resolve_timeout_s=10.0)
-    assert told(run(settings, [(0, anomaly())])) == [(30, "ops", "firing", WARN), (30, "ops", "resolved", WARN)]
+    assert told(run(settings, [(0, anomaly())])) == [(30, "ops", "firing", WARN), (90, "ops", "resolved", WARN)]
 
 
 def test_a_label_set_that_ends_rides_along_as_resolved_with_the_next_message() -> None:
@@ -115,9 +158,9 @@ def test_a_label_set_that_ends_rides_along_as_resolved_with_the_next_message() -
         (310, anomaly("c", first=310, model="y")),
     ]
     outputs = run(config(interval=60), script, until=400)
-    last = outputs[-1]
-    assert isinstance(last, NotificationRecord)
-    assert [(part.status, part.labels.get("model")) for part in last.alerts] == [("firing", "x"), ("firing", "y"), ("resolved", None)]
+    last = notes(outputs)[-1]
+    assert [(part.status, part.labels.get("model")) for part in last.alerts] == [("firing", "x"), ("firing", "y")]
+    assert [(part.status, part.labels.get("model")) for part in notes(outputs)[-2].alerts] == [("firing", "x"), ("resolved", None)]
 
 
 def test_refired_within_the_interval_while_others_fire_tells_nothing() -> None:
@@ -127,7 +170,7 @@ def test_refired_within_the_interval_while_others_fire_tells_nothing() -> None:
         (299, anomaly("b", model="x", last=299, count=2)),
         (310, anomaly("c", first=310)),
     ]
-    assert [t for t, *_ in told(run(config(interval=60), script, until=500))] == [0, 60]
+    assert [t for t, *_ in told(run(config(wait=30, interval=60), script, until=500))] == [30]
 
 
 def test_after_a_resolved_alert_a_new_anomaly_is_a_new_alert_and_a_known_one_the_same() -> None:

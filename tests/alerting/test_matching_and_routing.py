@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from alerting_simulation import alerts, anomaly, config, definition, route, run, told
+from alerting_simulation import alerts, anomaly, config, definition, notes, route, run, told
 
 from sentinel.alerting.labels import compile_matcher, fingerprint
 from sentinel.alerting.matching import AlertKey, match, wants
@@ -24,7 +24,7 @@ from sentinel.config.runtime import DefinitionAction, DetectorAction, DetectorCo
         ({"application_ids": ("c?at",)}, True),
         ({"score_threshold": 0.9}, True),
         ({"score_threshold": 0.91}, False),
-        ({"trigger": "metric_threshold"}, False),
+        ({"trigger": "metric_threshold", "detector_ids": ("alert:d",)}, False),
     ],
 )
 def test_filters(filters: dict[str, object], expected: bool) -> None:
@@ -116,7 +116,7 @@ def test_an_expression_that_is_not_re2_is_named() -> None:
 def test_first_match_wins_unless_it_continues() -> None:
     routes = (route("pager", severity="critical", go_on=True), route("chat", application="chat"), route("ops"))
     everything = config(routes=routes)
-    assert [r for _, r, *_ in told(run(everything, [(0, anomaly("a", "critical"))], until=0))] == ["chat", "pager"]
+    assert [r for _, r, *_ in told(run(everything, [(0, anomaly("a", "critical"))], until=0))] == ["pager", "chat"]
     assert [r for _, r, *_ in told(run(everything, [(0, anomaly("a"))], until=0))] == ["chat"]
     assert [r for _, r, *_ in told(run(everything, [(0, anomaly("a", application_id="x"))], until=0))] == ["ops"]
 
@@ -171,3 +171,23 @@ def test_short_and_long_names_of_a_label_are_one() -> None:
     (tree,) = [build_tree(config(grouping=Grouping(group_by=("application", "x"))))]
     assert tree.group_labels({"application_id": "chat"}) == {"application_id": "chat"}
     assert tree.group_labels({"application": "chat", "x": "1"}) == {"application": "chat", "x": "1"}
+
+
+def test_what_was_found_for_one_definition_concerns_no_other() -> None:
+    own = definition("slow", trigger="metric_threshold", detector_ids=("alert:slow",))
+    keys = match(anomaly(detector_id="alert:slow"), config(own, definition("everything")))
+    assert [key.definition_id for key in keys] == ["slow"]
+
+
+def test_severity_labels_and_annotations_of_a_definition() -> None:
+    told_so = definition(
+        severity="critical",
+        labels={"service": "{{ .anomaly.application_id }}-{{ .anomaly.model }}", "empty": "{{ .anomaly.metrics.none }}"},
+        annotations={"runbook": "https://wiki/{{ anomaly.detector_id }}", "bad": "{{ anomaly.count + 'x' }}"},
+    )
+    outputs = run(config(told_so), [(0, anomaly(model="gpt-4"))], until=0)
+    (alert,) = notes(outputs)[0].alerts
+    assert (alert.labels["service"], alert.labels["severity"], "empty" in alert.labels) == ("chat-gpt-4", "critical", False)
+    assert alert.annotations["runbook"] == "https://wiki/latency"
+    assert "unsupported operand" in alert.annotations["bad"]
+    assert [record.severity for record in alerts(outputs)] == ["critical"]

@@ -61,6 +61,7 @@ def test_every_view_and_column_is_documented(query: Query) -> None:
     assert views == {
         *("anomalies", "alerts", "notifications", "metrics_1m", "shadow_anomalies", "costs_daily", "ingest_totals", "alert_timeline"),
         *("shield_actions", "incidents"),
+        *("alert_decisions", "alert_controls"),
     }
 
 
