@@ -64,6 +64,7 @@ class Bench:
             "model-quality": lambda: models.quality(
                 self._row("model-quality", "trained models against the plain z-score; seeds drawn at run, no Flink"), self.quick
             ),
+            "classifier": self.classifier,
             "bare-decode": self.bare_decode,
             "standalone": self.standalone,
             "zscore-hop": lambda: self.zscore("hop", "decode and validate in the product's Python hop, panes, keyed z-score"),
@@ -144,6 +145,11 @@ class Bench:
         engine_row.prepare()
         row = self._row("quix", "Quix Streams 3.28: orjson, z-score per event, state in RocksDB")
         return engine_row.run_quix(self.stack.bootstrap, row, self._small(KEYS, SMALL_EVENTS))
+
+    def classifier(self) -> Row:
+        from bench import classifier_cost
+
+        return classifier_cost.run(self._row("classifier", "plain Python cost of the injection classifier, one core, no Flink"))
 
 
 def machine() -> dict[str, object]:

@@ -86,8 +86,6 @@ class Detector(ConfigModel):
             raise ValueError("expected a mapping")
         if strategy is None:
             return ConfigModel()
-        if strategy.params is STRATEGIES["classifier"].params and not value:
-            value = {"model": "default"}
         return strategy.params.model_validate(value)
 
     @model_validator(mode="after")

@@ -137,7 +137,7 @@ def _params(config: dict[str, Any], durations: frozenset[str]) -> dict[str, Any]
 
 
 def _level(strategy: str, metric: str | None, params: dict[str, Any]) -> Literal["event", "pane", "user"]:
-    if strategy == "pattern":
+    if strategy in ("pattern", "classifier"):
         return "event"
     if strategy in RULES:
         return "pane"

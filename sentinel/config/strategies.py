@@ -105,11 +105,22 @@ class PeerParams(LearningParams):
 
 
 class ClassifierParams(ConfigModel):
-    """A trained text classifier."""
+    """The prompt injection and jailbreak classifier (`sentinel.injection`)."""
 
-    model: str
-    threshold: Ratio = 0.85
-    features: list[str] = Field(default=[])
+    model: Literal["default", "prompt-injection-detector-v2"] = Field(default="default", description="The model of this release, by either name")
+    threshold: Ratio = Field(default=0.85, description="Score from which a text is an anomaly")
+    fields: list[Literal["prompt", "response", "message"]] = Field(default=["prompt"], min_length=1, description="Texts of an event that are scored")
+    features: list[Literal["prompt_text", "response_text", "embedding"]] = Field(
+        default=[], description="The specification's way to name the texts; the embedding is always used"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_of_features(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "fields" in value or not isinstance(value.get("features"), list):
+            return value
+        named = [feature.removesuffix("_text") for feature in value["features"] if feature in ("prompt_text", "response_text")]
+        return {**value, "fields": named} if named else value
 
 
 class ModelParams(ConfigModel):

@@ -26,6 +26,17 @@ class AnomalyMetrics(OpenModel):
     threshold: float | None = None
 
 
+class ClassifierReason(OpenModel):
+    """A part of a text that speaks for an injection."""
+
+    category: str = Field(description="Kind of attack that the wording is nearest to", examples=["instruction override"])
+    text: str = Field(description="The words; decoded when they were hidden")
+    start: Integer = Field(ge=0, description="First character in the text of the event")
+    end: Integer = Field(ge=0, description="The character behind the last")
+    weight: float = Field(description="What the words add to the logit of the score")
+    hidden: str = Field(default="", description="How the words were hidden", examples=["base64"])
+
+
 class AnomalyContext(OpenModel):
     """Where to look further."""
 
@@ -37,6 +48,9 @@ class AnomalyContext(OpenModel):
         default=None, description="The metric by minute around the anomaly, as a query on analytics.metrics_1m"
     )
     ended_at: Timestamp | None = Field(default=None, description="Last occurrence of an anomaly with status resolved")
+    classifier: str | None = Field(default=None, description="Name and version of the model that scored a text")
+    field: str | None = Field(default=None, description="The text that was scored: prompt, response or message")
+    reasons: list[ClassifierReason] | None = Field(default=None, description="Why a text was scored as it was")
 
 
 class ActionTaken(OpenModel):

@@ -34,6 +34,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("inject-plan", "services.cli.traffic_cmd", "Show or check an injection plan."),
     ("backtest", "services.cli.backtest_cmd", "Try a detector on recorded data."),
     ("fit", "services.cli.fit_cmd", "Fit a forecast to the past and print its detector."),
+    ("classify", "services.cli.classify_cmd", "Score prompts for injection and jailbreak."),
     ("demo", "services.cli.demo_cmd", "Replay traffic with injected trouble and watch it being found."),
     ("gateway", "services.cli.gateway_cmd", "Take telemetry by gRPC, HTTP, OTLP and AMQP."),
     ("dispatcher", "services.cli.dispatcher_cmd", "Run and inspect the notification dispatcher."),

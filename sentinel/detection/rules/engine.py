@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sentinel.anomaly import Anomaly, anomaly_id
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
 from sentinel.detection.facts import Fact
 from sentinel.detection.failures import Failures
 from sentinel.detection.rules.batch import EventBatch
+from sentinel.detection.rules.classified import ClassifierRules, evidence_of, sentence_of
 from sentinel.detection.rules.facts import FactRules
 from sentinel.detection.rules.patterns import PATTERN_SCORE, PatternRules
 from sentinel.detection.rules.thresholds import ThresholdRule
@@ -27,6 +28,7 @@ class _Finding(NamedTuple):
     observed: float | None
     threshold: float | None
     sentence: str
+    evidence: dict[str, Any] | None = None
 
 
 class EventRules:
@@ -54,6 +56,13 @@ class EventRules:
         except Exception:
             # One of them cannot be compiled: each for itself, which costs more, and only the broken one is left out.
             self._patterns = [rules for detector in patterns if (rules := self._alone(detector)) is not None]
+        self._classifiers: list[ClassifierRules] = []
+        classifiers = [d for d in detectors if d.strategy == "classifier"]
+        try:
+            self._classifiers = [ClassifierRules(classifiers)]
+        except Exception as error:
+            for detector in classifiers:
+                self._note(detector, error)
         self._facts = FactRules(config, self._note)
         self.unbuilt, self._broken = self._broken, []
         self._dedup_ms = round(config.dedup.window_s * 1000) if config.dedup.enabled else 1
@@ -141,6 +150,23 @@ class EventRules:
             except Exception as error:
                 for detector in patterns.detectors:
                     self._note(detector, error)
+        for classifiers in self._classifiers:
+            try:
+                findings += [
+                    _Finding(
+                        hit.row,
+                        hit.detector,
+                        hit.verdict.score,
+                        hit.verdict.score,
+                        hit.detector.params["threshold"],
+                        sentence_of(hit),
+                        evidence_of(hit, classifiers.model),
+                    )
+                    for hit in classifiers.hits(batch)
+                ]
+            except Exception as error:
+                for detector in classifiers.detectors:
+                    self._note(detector, error)
         return findings
 
     def _entity(self, finding: _Finding, columns: Columns) -> tuple[str, str]:
@@ -170,7 +196,7 @@ class EventRules:
             description=finding.sentence,
             affected_entity={"type": kind, "id": entity, "name": entity},
             metrics={name: value for name, value in metrics.items() if value is not None},
-            context={"window_start": seen, "window_end": seen, "sample_events": [event_id], "related_anomalies": []},
+            context={"window_start": seen, "window_end": seen, "sample_events": [event_id], "related_anomalies": [], **(finding.evidence or {})},
             first_seen=seen,
             last_seen=seen,
             config_version=self.config.version,
@@ -190,3 +216,4 @@ def _fold(anomaly: Anomaly, finding: _Finding, seen: str, event_id: str) -> None
         anomaly.description = finding.sentence
         if finding.observed is not None:
             anomaly.metrics["observed_value"] = finding.observed
+        anomaly.context |= finding.evidence or {}

@@ -1,0 +1,1 @@
+"""How the shipped classifier was made: generated and given texts, training, measurement by held-out family."""
