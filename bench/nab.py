@@ -78,14 +78,18 @@ def table(corpus: dict[str, CorpusFile], detectors: list[str], config: Path | No
         "false alarms",
         "µs a row",
     ]
+    notes: list[str] = []
     lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
     for detector in detectors:
         print(f"nab: {detector}", file=sys.stderr)
         began = time.process_time()
         try:
             files = scored(corpus, detector, config)
-        except RowError as error:
-            lines.append(f"| {detector} | refused: {error} |" + " |" * (len(head) - 2))
+        except ChoiceError:
+            raise
+        except ValueError as error:
+            lines.append(f"| {detector} |" + " – |" * (len(head) - 1))
+            notes.append(f"{detector}: {error}")
             continue
         micros = (time.process_time() - began) * 1e6 / sum(len(file.series) for file in corpus.values())
         top = [best(files, profile) for profile in PROFILES]
@@ -97,7 +101,7 @@ def table(corpus: dict[str, CorpusFile], detectors: list[str], config: Path | No
         cells = [detector, *(f"{result.score:.1f}" for result in top), f"{fixed.score:.1f}", *(f"{score:.1f}" for score in by_family)]
         cells += [f"{fixed.found} of {fixed.windows}", str(fixed.false_alarms), f"{micros:.1f}"]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sentinel.backtest.pane_rows import RowJudge
 from sentinel.backtest.rows import RowError, Series, read_series
-from sentinel.backtest.series import RowJudge
 
 HEADER = ("timestamp", "value", "anomaly_score", "is_anomaly")
 

@@ -23,6 +23,7 @@ RATE_SPREAD_PRIOR = 0.3
 RING_VALUES = 60
 """Values that the percentile detector remembers: 10 minutes of 10 s evaluations."""
 WINSOR = 3.0
+MOST_SIGMA = 1_000.0
 """A learned block counts at most as 3 standard deviations off, so that one odd block moves the baseline little."""
 
 
@@ -177,6 +178,48 @@ class ValueBaseline(msgspec.Struct, array_like=True):
         return self.raw_sum / self.blocks if self.blocks else math.nan
 
 
+class LinearBaseline(msgspec.Struct, array_like=True):
+    """Mean and variance of plain numbers; the ratio says only on which side of the mean a window lies."""
+
+    blocks: float = 0.0
+    mean: float = 0.0
+    square_sum: float = 0.0
+    raw_sum: float = 0.0
+
+    def variance(self) -> float:
+        """Of single values, widened while there are few (Student's heavier tails)."""
+        return self.square_sum / max(1.0, self.blocks - 1.0) * (1.0 + 4.0 / max(1.0, self.blocks))
+
+    def ratio(self, count: float, log_sum: float, total: float) -> float:
+        shift = total / count - self.mean
+        return math.inf if shift > 0.0 else 0.0 if shift < 0.0 else 1.0
+
+    def assess(self, count: float, log_sum: float, total: float) -> Assessment:
+        shift = total / count - self.mean
+        ratio = self.ratio(count, log_sum, total)
+        spread = max(math.sqrt(self.variance() * (1.0 / count + 1.0 / max(1.0, self.blocks))), 1e-9 * abs(self.mean))
+        if spread == 0.0:
+            return Assessment(math.copysign(MOST_SIGMA, shift) if shift else 0.0, ratio, 0.0)
+        return Assessment(max(-MOST_SIGMA, min(MOST_SIGMA, shift / spread)), ratio, spread)
+
+    def learn(self, decay: float, count: int, log_sum: int, log_sumsq: int, total: float) -> None:
+        if count == 0:
+            return
+        raw = total / count
+        shift = raw - self.mean
+        limit = WINSOR * math.sqrt(self.variance())
+        if self.blocks >= 2.0 and abs(shift) > limit > 0.0:
+            shift = math.copysign(limit, shift)
+        self.blocks = self.blocks * decay + 1.0
+        delta = shift / self.blocks
+        self.square_sum = self.square_sum * decay + shift * (shift - delta)
+        self.mean += delta
+        self.raw_sum = self.raw_sum * decay + raw
+
+    def expected(self) -> float:
+        return self.mean if self.blocks else math.nan
+
+
 class RingBaseline(msgspec.Struct, array_like=True):
     """The last block values as they are, for a percentile of them. `sigma` comes from their logarithms and only scores."""
 
@@ -218,7 +261,7 @@ class RingBaseline(msgspec.Struct, array_like=True):
         return total / count if self.shared and count else total
 
 
-Baseline = LogMeanBaseline | ShareBaseline | ValueBaseline | RingBaseline
+Baseline = LogMeanBaseline | ShareBaseline | ValueBaseline | LinearBaseline | RingBaseline
 
 
 def _gain(hits: float, count: float, pooled: float) -> float:

@@ -26,6 +26,8 @@ class Model(StrEnum):
     """Amount per second; its variance is learned from window to window (counts are over-dispersed)."""
     QUANTILE = "quantile"
     """A percentile read from the merged histogram."""
+    VALUE = "value"
+    """A plain number of any sign, such as a row of a recorded file: mean and variance as they are."""
 
 
 class Sample(NamedTuple):

@@ -34,9 +34,9 @@ class WindowedDetector(ABC):
 
     uses_long_window = True
 
-    def __init__(self, config: DetectorConfig, dedup_ms: int = 300_000) -> None:
+    def __init__(self, config: DetectorConfig, dedup_ms: int = 300_000, spec: MetricSpec | None = None) -> None:
         self.tuning: Tuning = tuning_of(config)
-        self.spec: MetricSpec = metric_spec(config.metric)
+        self.spec: MetricSpec = spec or metric_spec(config.metric)
         self.fixed_severity = next((action.severity for action in config.actions if action.severity), None)
         self.dedup_ms = dedup_ms
         tuning = self.tuning
@@ -48,15 +48,15 @@ class WindowedDetector(ABC):
         self._extendable = self.spec.model in (Model.LOG_MEAN, Model.SHARE) and self.uses_long_window
         self._extract = self.spec.extract
         # Upwards, nothing below this multiple of the baseline can be anomalous in either window: most evaluations end there.
-        self._least_ratio = 0.0 if tuning.direction != "up" else self.least_ratio()
+        self._least_ratio = 0.0 if tuning.direction != "up" or self.spec.model is Model.VALUE else self.least_ratio()
         self._is_warm = False
         self.baseline: Baseline = self.new_baseline()
         self.window: SlidingWindow | DecayingWindow = self.new_window()
         # False where another detector of the key pushes to the window and stores it: see `sharing.share_windows`.
         self.owns_window = True
         self.episode = Episode()
-        self._block = -1
-        self._first_ms = self._learned = 0
+        self.assessed: Assessment | None = None  # the last evaluation, whether anomalous or not; no part of the state
+        self._block, self._first_ms, self._learned = -1, 0, 0
         self._sums = [0, 0, 0, 0]
         self._clean = False
         # Waiting blocks: [learnable, count, log_sum, log_sumsq, total].
@@ -130,7 +130,7 @@ class WindowedDetector(ABC):
             if self.episode.streak and self.episode.calm():
                 self._close_evidence()
             return None
-        found = self.baseline.assess(count, log_sum, total)
+        found = self.assessed = self.baseline.assess(count, log_sum, total)
         enough = (total if self._share else count) >= self.tuning.min_count
         anomalous = enough and self.is_anomalous(found) and self._above_floor(count, total)
         window_start: int | None = None

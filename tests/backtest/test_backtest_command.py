@@ -154,3 +154,76 @@ def test_an_unknown_detector_is_refused_with_the_nearest(tmp_path: Path, capsys:
     write(tmp_path / "in" / "a.csv", lines(noisy(10)))
     assert backtest(tmp_path / "in", tmp_path / "out", "--detector", "autto") == 1
     assert "no detector is called 'autto'; did you mean auto?" in capsys.readouterr().err
+
+
+CONFIG = """
+version: v1
+detection:
+  detectors:
+    items:
+      - {id: too-high, type: rule, strategy: threshold, config: {metric: latency_ms, value: 90, window: 5m, consecutive: 2}}
+      - {id: steady, type: statistical, strategy: robust, config: {metric: latency_ms, threshold: 8, direction: up}}
+      - {id: words, type: rule, strategy: pattern, config: {patterns: [x]}}
+"""
+
+
+@pytest.mark.parametrize("strategy", ["auto", "zscore", "moving_average", "percentile", "robust", "seasonal", "change_point", "arima"])
+def test_every_strategy_that_judges_values_finds_a_jump_and_leaves_a_constant_alone(tmp_path: Path, strategy: str) -> None:
+    chance = random.Random(6)
+    calm = [round(chance.gauss(50, 1), 3) for _ in range(700)]
+    write(tmp_path / "in" / "jump.csv", lines([*calm, *(value + 60 for value in calm[:60])]))
+    write(tmp_path / "in" / "constant.csv", lines([7.0] * 300))
+    assert backtest(tmp_path / "in", tmp_path / "out", "--detector", strategy) == 0
+    assert [row for row in result(tmp_path / "out" / "constant.csv") if row["is_anomaly"] == "1"] == []
+    alarms = [number for number, row in enumerate(result(tmp_path / "out" / "jump.csv")) if row["is_anomaly"] == "1"]
+    assert [row for row in alarms if 700 <= row < 715], alarms
+    assert len([row for row in alarms if row < 700]) <= 6, alarms
+
+
+def test_silence_and_flat_line_are_found_by_the_row_that_shows_them(tmp_path: Path) -> None:
+    rows = lines(noisy(600))
+    write(tmp_path / "in" / "gap.csv", rows[:300] + rows[400:])
+    write(tmp_path / "in" / "stuck.csv", lines([*noisy(300), *[50.5] * 100]))
+    assert backtest(tmp_path / "in", tmp_path / "silence", "--detector", "silence") == 0
+    assert [n for n, row in enumerate(result(tmp_path / "silence" / "gap.csv")) if row["is_anomaly"] == "1"] == [300]
+    assert backtest(tmp_path / "in", tmp_path / "flat", "--detector", "flat_line") == 0
+    assert [n for n, row in enumerate(result(tmp_path / "flat" / "stuck.csv")) if row["is_anomaly"] == "1"] == [300 + 59]
+
+
+def test_a_detector_of_a_configuration_is_meant_by_its_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "my.yaml").write_text(CONFIG)
+    values = [*noisy(300), 95.0, 60.0, *[95.0] * 4, *noisy(20)]
+    write(tmp_path / "in" / "a.csv", lines(values))
+    with_config = ("--config", str(tmp_path / "my.yaml"), "--detector")
+    assert backtest(tmp_path / "in", tmp_path / "out", *with_config, "too-high") == 0
+    # Two in a row, and said once.
+    assert [n for n, row in enumerate(result(tmp_path / "out" / "a.csv")) if row["is_anomaly"] == "1"] == [303]
+    assert backtest(tmp_path / "in", tmp_path / "out", *with_config, "steady") == 0
+    capsys.readouterr()
+    assert backtest(tmp_path / "in", tmp_path / "out", *with_config, "stedy") == 1
+    assert "did you mean steady?" in capsys.readouterr().err
+    assert backtest(tmp_path / "in", tmp_path / "out", *with_config, "words") == 1
+    assert "has strategy pattern, which does not judge rows" in capsys.readouterr().err
+    (tmp_path / "bad.yaml").write_text(CONFIG.replace("threshold: 8", "treshold: 8"))
+    assert backtest(tmp_path / "in", tmp_path / "out", "--config", str(tmp_path / "bad.yaml"), "--detector", "steady") == 1
+    assert "did you mean threshold?" in capsys.readouterr().err
+
+
+def test_what_a_strategy_cannot_judge_is_told_with_file_and_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "in" / "signed.csv", lines([*noisy(40), -3.5]))
+    assert backtest(tmp_path / "in", tmp_path / "out", "--detector", "percentile") == 1
+    assert (
+        "signed.csv: row 41 (2025-11-01 03:20:00): percentile compares multiples and needs values of at least 0" in capsys.readouterr().err
+    )
+    assert backtest(tmp_path / "in", tmp_path / "out", "--detector", "threshold") == 1
+    assert "a threshold needs a number `value`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("strategy", ["zscore", "seasonal", "arima", "silence"])
+def test_no_strategy_looks_ahead(tmp_path: Path, strategy: str) -> None:
+    values = [*noisy(420), *(value * 3 for value in noisy(80, 2))]
+    write(tmp_path / "whole" / "s.csv", lines(values))
+    write(tmp_path / "cut" / "s.csv", lines(values[:450]))
+    for folder in ("whole", "cut"):
+        assert backtest(tmp_path / folder, tmp_path / f"out-{folder}", "--detector", strategy) == 0
+    assert result(tmp_path / "out-whole" / "s.csv")[:450] == result(tmp_path / "out-cut" / "s.csv")

@@ -16,7 +16,7 @@ class PercentileDetector(WindowedDetector):
     uses_long_window = False
 
     def new_baseline(self) -> Baseline:
-        return RingBaseline(self.tuning.percentile, self.spec.model in (Model.LOG_MEAN, Model.SHARE))
+        return RingBaseline(self.tuning.percentile, self.spec.model in (Model.LOG_MEAN, Model.SHARE, Model.VALUE))
 
     def least_ratio(self) -> float:
         return self.effective_factor

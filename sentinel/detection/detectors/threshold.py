@@ -10,7 +10,7 @@ from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.comparisons import CONDITIONS
 from sentinel.detection.detection import Detection
 from sentinel.detection.episode import Episode
-from sentinel.detection.metrics import Model, merge_histograms, metric_spec, quantile_ms
+from sentinel.detection.metrics import MetricSpec, Model, merge_histograms, metric_spec, quantile_ms
 from sentinel.detection.state import check_version
 from sentinel.detection.tuning import LEVEL_OF_METRIC, Tuning
 from sentinel.detection.windows import SlidingWindow
@@ -28,8 +28,8 @@ class ThresholdDetector:
     Fires after `consecutive` panes in a row, then every `repeat_s` while it lasts.
     """
 
-    def __init__(self, config: DetectorConfig, dedup_ms: int = 300_000) -> None:
-        self.spec = metric_spec(config.metric)
+    def __init__(self, config: DetectorConfig, dedup_ms: int = 300_000, spec: MetricSpec | None = None) -> None:
+        self.spec = spec or metric_spec(config.metric)
         params = config.params
         level = LEVEL_OF_METRIC.get(config.metric or "", "application")
         self.tuning = Tuning(

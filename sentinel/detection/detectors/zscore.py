@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sentinel.detection.baselines import Baseline, LogMeanBaseline, ShareBaseline, ValueBaseline
+from sentinel.detection.baselines import Baseline, LinearBaseline, LogMeanBaseline, ShareBaseline, ValueBaseline
 from sentinel.detection.metrics import MetricSpec, Model
 from sentinel.detection.windowed import WindowedDetector
 
@@ -15,6 +15,8 @@ def model_baseline(spec: MetricSpec) -> Baseline:
         return LogMeanBaseline()
     if spec.model is Model.SHARE:
         return ShareBaseline()
+    if spec.model is Model.VALUE:
+        return LinearBaseline()
     return ValueBaseline(counting=spec.name in _COUNTS)
 
 
