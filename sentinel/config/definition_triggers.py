@@ -31,7 +31,8 @@ def detector_of(definition: dict[str, Any]) -> dict[str, Any] | None:
         "enabled": definition.get("enabled", True),
         "scope": {"tenants": [], "applications": (conditions.get("filters") or {}).get("application_ids") or [], "models": []},
         "config": config,
-        "actions": [{"alert": definition["name"], "severity": severity}],
+        # The alert's name is the definition's, which may be any text.
+        "actions": [{"severity": severity}],
     }
 
 

@@ -17,7 +17,7 @@ alerting:
   templates: {short: {title: "{{ .Status }}", text: "x"}}
   escalationPolicies: [{name: p, steps: [{after: 1m, receivers: [r]}]}]
   definitions:
-    - {alert_id: d, name: D, actions: [{type: notification, config: {template: short, priority: high}}], %s}
+    - {alert_id: d, name: Any words at all, actions: [{type: notification, config: {template: short, priority: high}}], %s}
 """
 
 
