@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from sentinel.injection.arrays import FloatArray
 from sentinel.injection.training.examples import Example, Features
@@ -37,9 +38,8 @@ CATEGORIES: Final = {
 }
 """Category: the families that it is learnt from."""
 
-_STEPS: Final = 400
-_RATE: Final = 0.05
-_DECAY: Final = 1e-3
+_STEPS: Final = 1000
+_STRENGTH: Final = 0.3
 
 
 def fit_categories(parameters: Parameters, features: Features, examples: Sequence[Example]) -> tuple[list[str], FloatArray, FloatArray]:
@@ -54,16 +54,6 @@ def fit_categories(parameters: Parameters, features: Features, examples: Sequenc
     x = inner_values(parameters, features, best)
     scale = x.std(axis=0) + 1e-3
     x /= scale
-    counts = np.bincount(target, minlength=len(CATEGORIES))
-    weight = (1.0 / np.maximum(counts, 1))[target] / len(CATEGORIES)
-    weights = np.zeros((x.shape[1], len(CATEGORIES)), np.float32)
-    bias = np.zeros(len(CATEGORIES), np.float32)
-    wanted = np.eye(len(CATEGORIES), dtype=np.float32)[target]
-    for _ in range(_STEPS):
-        raised = x @ weights + bias
-        chance = np.exp(raised - raised.max(axis=1, keepdims=True))
-        chance /= chance.sum(axis=1, keepdims=True)
-        error = (chance - wanted) * weight[:, None].astype(np.float32)
-        weights -= _RATE * 20 * (x.T @ error + _DECAY * weights)
-        bias -= _RATE * 20 * error.sum(axis=0)
-    return list(CATEGORIES), (weights / scale[:, None]).astype(np.float32), bias
+    fit = LogisticRegression(C=_STRENGTH, class_weight="balanced", max_iter=_STEPS, tol=1e-3).fit(x, target)
+    weights = np.asarray(fit.coef_.T / scale[:, None], np.float32)
+    return list(CATEGORIES), weights, np.asarray(fit.intercept_, np.float32)
