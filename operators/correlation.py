@@ -1,14 +1,16 @@
-"""Correlation, scoring and folding of anomalies, keyed by tenant and application; decides which alerts each anomaly concerns."""
+"""Correlation, scoring and folding of anomalies, keyed by tenant; decides which alerts each anomaly concerns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from pyflink.common import Row, Types
-from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag
+from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, RuntimeContext
 
-from operators.configured import ConfiguredFunction
+from operators.broadcast_configuration import BroadcastConfiguration
+from operators.journal import JournaledState
 from operators.sink_types import row_type
 from sentinel.alerting.inhibition import inhibit_sources
 from sentinel.alerting.matching import match
@@ -18,7 +20,7 @@ from sentinel.correlation import Correlator
 from sentinel.sink_rows import ANOMALY_COLUMNS, anomaly_row
 
 INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING()])
-"""(tenant|application, anomaly JSON)"""
+"""(tenant, anomaly JSON)"""
 
 OUTPUT_TYPE = row_type(ANOMALY_COLUMNS)
 ROUTED = OutputTag("routed", Types.ROW([Types.STRING(), Types.STRING()]))
@@ -26,34 +28,77 @@ ROUTED = OutputTag("routed", Types.ROW([Types.STRING(), Types.STRING()]))
 INHIBITING = OutputTag("inhibiting", Types.ROW_NAMED(["record"], [Types.STRING()]))
 """JSON of `InhibitSource`: alerts that fire and hold back others."""
 
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[int, bytes])
 
-class Correlation(ConfiguredFunction):
-    """In: rows of `INPUT_TYPE`. Out: rows of `ANOMALY_COLUMNS`; beside them `ROUTED`."""
+
+class Correlation(BroadcastConfiguration):
+    """In: rows of `INPUT_TYPE`. Out: rows of `ANOMALY_COLUMNS`; beside them `ROUTED` and `INHIBITING`."""
 
     def __init__(self, snapshot: bytes) -> None:
-        super().__init__(snapshot, "correlation")
+        super().__init__(snapshot)
+        # A correlator lives as long as this instance, its input is written at each call; a restore makes new instances.
+        self._correlators: dict[str, Correlator] = {}
+        self._configs: dict[str, RuntimeConfig] = {}
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        self._journal = JournaledState(runtime_context, "correlation")
 
     def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterable[Any]:
-        config = self.config(ctx)
-        correlator = Correlator.from_state(self.load(), config)
+        tenant_id, record = value
+        correlator = self._correlator(tenant_id, ctx)
         now_ms = ctx.timer_service().current_processing_time()
-        return self._finish(correlator, correlator.on_anomaly(Anomaly.from_json(value[1]), now_ms), config, now_ms, ctx)
+        anomalies = correlator.on_anomaly(Anomaly.from_json(record), now_ms)
+        return self._finish(tenant_id, correlator, (now_ms, record.encode()), anomalies, ctx)
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterable[Any]:
-        config = self.config(ctx)
-        correlator = Correlator.from_state(self.load(), config)
-        return self._finish(correlator, correlator.on_timer(timestamp), config, timestamp, ctx)
+        tenant_id = ctx.get_current_key()
+        correlator = self._correlator(tenant_id, ctx)
+        return self._finish(tenant_id, correlator, (timestamp, b""), correlator.on_timer(timestamp), ctx)
 
-    def _finish(self, correlator: Correlator, anomalies: list[Anomaly], config: RuntimeConfig, now_ms: int, ctx: Any) -> Iterable[Any]:
-        self.save(correlator.to_state())
+    def _correlator(self, tenant_id: str, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Correlator:
+        config = self.config(ctx)
+        correlator = self._correlators.get(tenant_id)
+        if correlator is None:
+            correlator = self._correlators[tenant_id] = self._restored(config)
+            self._configs[tenant_id] = config
+        elif config is not self._configs[tenant_id]:
+            correlator.apply_config(config)
+            self._configs[tenant_id] = config
+            # The journal is read back under one configuration.
+            self._journal.replace(tenant_id, correlator.to_state())
+        return correlator
+
+    def _restored(self, config: RuntimeConfig) -> Correlator:
+        snapshot, entries = self._journal.read()
+        correlator = Correlator.from_state(snapshot, config)
+        for time_ms, record in map(_decoder.decode, entries):
+            # What came of it has left before the checkpoint.
+            if record:
+                correlator.on_anomaly(Anomaly.from_json(record), time_ms)
+            else:
+                correlator.on_timer(time_ms)
+        return correlator
+
+    def _finish(
+        self,
+        tenant_id: str,
+        correlator: Correlator,
+        step: tuple[int, bytes],
+        anomalies: list[Anomaly],
+        ctx: KeyedBroadcastProcessFunction.ReadOnlyContext,
+    ) -> Iterable[Any]:
+        if self._journal.append(tenant_id, _encoder.encode(step)):
+            self._journal.replace(tenant_id, correlator.to_state())
         due_ms = correlator.next_timer()
         if due_ms is not None:
             ctx.timer_service().register_processing_time_timer(due_ms)
+        config = self._configs[tenant_id]
         for anomaly in anomalies:
             values = anomaly_row(anomaly)
             yield Row(*values)
             keys = match(anomaly, config)
             for key in keys:
                 yield ROUTED, Row(key.to_text(), values[-1])
-            for source in inhibit_sources(anomaly, keys, config, now_ms):
+            for source in inhibit_sources(anomaly, keys, config, step[0]):
                 yield INHIBITING, Row(source.to_json())

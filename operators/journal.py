@@ -26,21 +26,21 @@ class JournaledState:
         self._snapshot: ValueState = runtime_context.get_state(ValueStateDescriptor(name, kind))
         self._journal: ListState = runtime_context.get_list_state(ListStateDescriptor(f"{name}-journal", kind))
         # Bytes of the journal, and of the snapshot, by key; what this instance does not know yet counts as much.
-        self._sizes: dict[int, list[int]] = {}
+        self._sizes: dict[object, list[int]] = {}
 
     def read(self) -> tuple[bytes | None, list[bytes]]:
         """The snapshot and the entries after it."""
         stored = self._snapshot.value()
         return (None if stored is None else bytes(stored)), [bytes(entry) for entry in self._journal.get() or []]
 
-    def append(self, key: int, entry: bytes) -> bool:
+    def append(self, key: object, entry: bytes) -> bool:
         """Write an entry; whether a snapshot is due."""
         self._journal.add(entry)
         sizes = self._sizes.setdefault(key, [_SMALL, 0])
         sizes[0] += len(entry)
         return sizes[0] > _SMALL + min(JOURNAL_TO_SNAPSHOT * sizes[1], max(_LARGE, sizes[1] // 2))
 
-    def replace(self, key: int, snapshot: bytes) -> None:
+    def replace(self, key: object, snapshot: bytes) -> None:
         """Write a snapshot, which makes the journal superfluous."""
         self._snapshot.update(snapshot)
         self._journal.clear()

@@ -1,9 +1,11 @@
-"""Folding of repeats and correlation of the anomalies of one tenant and application.
+"""Folding of repeats and correlation of the anomalies of one tenant, across its metrics, applications and traces.
 
 *Folding.* The first record of an anomaly id goes out at once; further occurrences of the id are folded into it (count, last_seen, worst
 score with its figures) and go out as updates, at most one a second and id. An occurrence that comes twice (a replay) counts once.
 
-*Correlation.* Anomalies are related when their first_seen lie at most `correlation.window` apart. With more than `max_related` candidates
+*Correlation.* Anomalies are related when their first_seen lie at most `correlation.window` apart and they are of the same application, about the same
+user, or of events of the same trace; across applications also when they are of the same metric or about the same model and begin within `TOGETHER_MS`,
+as they do when something fails that applications share. With more than `max_related` candidates
 two anomalies are related when each is among the other's nearest: related is symmetric. Whatever changes is sent again as an update,
 so that the last record of every id says the same, in whichever order ids came.
 
@@ -21,17 +23,18 @@ neighbours that change. The clock that callers pass only paces updates.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from sentinel.anomaly import Anomaly
+from sentinel.anomaly_links import AnomalyLinks
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.detection import SEVERITIES
 from sentinel.detection.state import StateError, check_version
 from sentinel.evidence import evidence_sql
 from sentinel.identity import stable_id
+from sentinel.live_anomaly import Record, digest, occurrence, order
 from sentinel.shield import of_detector
 from sentinel.timestamps import from_rfc3339
 
@@ -39,7 +42,7 @@ STATE_VERSION = 1
 FLUSH_MS = 1_000
 SLACK_MS = 120_000
 """How far behind the newest one an anomaly of the same key may arrive and still find those that it belongs to."""
-MAX_RECORDS = 1_000
+MAX_RECORDS = 2_000
 MAX_OCCURRENCES = 512
 MAX_SAMPLES = 10
 AGREEMENT = 0.85
@@ -48,28 +51,12 @@ AGREEING = 3
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Record(msgspec.Struct, array_like=True):
-    """One anomaly id: its folded record with the scores before correlation, when it was last sent, and when (on the
-    caller's clock) its last occurrence came."""
-
-    anomaly: Anomaly
-    first_ms: int
-    last_ms: int
-    score: float
-    severity: str
-    occurrences: dict[int, None]
-    sent_ms: int = 0
-    sent_mark: int = 0
-    dirty: bool = False
-    touched_ms: int = 0
-    resolved: bool = False
-
-
 class Correlator:
-    """All live anomalies of one tenant and application."""
+    """All live anomalies of one tenant."""
 
     def __init__(self, config: RuntimeConfig) -> None:
         self._records: dict[str, Record] = {}
+        self._links = AnomalyLinks(0, 0)
         self._newest_ms = 0
         self._idle_ms = 0
         self.apply_config(config)
@@ -90,9 +77,14 @@ class Correlator:
         """Window and limits from now on; anomalies that are already related stay so until something changes."""
         self._enabled = config.correlation.enabled
         self._window_ms = round(config.correlation.window_s * 1000)
-        self._max_related = config.correlation.max_related
+        most = config.correlation.max_related
+        if (self._window_ms, most) != (self._links.window_ms, self._links.most):
+            self._links = AnomalyLinks(self._window_ms, most)
+            self._link_all()
         self._resolve_ms = max(1, round(config.resolve_timeout_s * 1000))
-        self._shields = [(detector.id, detector.scope, detector.actions) for detector in config.detectors if any(a.shield for a in detector.actions)]
+        self._shields = [
+            (detector.id, detector.scope, detector.actions) for detector in config.detectors if any(a.shield for a in detector.actions)
+        ]
         self._keep_ms = self._window_ms + max(self._window_ms, round(config.dedup.window_s * 1000)) + SLACK_MS
 
     def __len__(self) -> int:
@@ -114,15 +106,13 @@ class Correlator:
         record = self._record(anomaly, seen_ms)
         record.touched_ms = now_ms
         self._records[anomaly.anomaly_id] = record
-        while len(self._records) > MAX_RECORDS:
-            del self._records[min(self._records, key=lambda name: (self._records[name].first_ms, name))]
-        if anomaly.anomaly_id not in self._records:
-            return [*updates, self._finished(record, self._related(record), update=False)]
+        for other in self._links.add(record, self._records.values()):
+            other.dirty = True
         sent = self._finished(record, self._related(record), update=False)
-        record.sent_ms, record.sent_mark = now_ms, _digest(sent)
-        for other in self._records.values():
-            if other is not record and abs(other.first_ms - record.first_ms) <= self._window_ms:
-                other.dirty = True
+        record.sent_ms, record.sent_mark = now_ms, digest(sent)
+        while len(self._records) > MAX_RECORDS:
+            oldest = self._records.pop(min(self._records, key=lambda name: (self._records[name].first_ms, name)))
+            self._links.remove(oldest, self._records.values())
         return [*updates, sent]
 
     def next_timer(self) -> int | None:
@@ -146,17 +136,18 @@ class Correlator:
                 self._idle_ms = now_ms + self._keep_ms
             elif not any(record.dirty for record in self._records.values()):
                 self._records.clear()
+                self._links = AnomalyLinks(self._links.window_ms, self._links.most)
         return updates
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
 
     def _flush(self, due: list[Record], now_ms: int) -> list[Anomaly]:
         updates: list[Anomaly] = []
-        for record in sorted(due, key=_order):
+        for record in sorted(due, key=order):
             # What counts as changed is measured against what was sent last, not against what was folded since.
             update = self._finished(record, self._related(record), update=True)
             record.dirty = False
-            mark = _digest(update)
+            mark = digest(update)
             if mark != record.sent_mark:
                 record.sent_ms, record.sent_mark = now_ms, mark
                 updates.append(update)
@@ -171,10 +162,10 @@ class Correlator:
 
     def _record(self, anomaly: Anomaly, first_ms: int) -> Record:
         last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
-        return Record(anomaly, first_ms, last_ms, anomaly.score, anomaly.severity, {_occurrence(anomaly): None})
+        return Record(anomaly, first_ms, last_ms, anomaly.score, anomaly.severity, {occurrence(anomaly): None})
 
     def _fold(self, record: Record, anomaly: Anomaly, now_ms: int) -> None:
-        mark = _occurrence(anomaly)
+        mark = occurrence(anomaly)
         if mark in record.occurrences:
             return
         record.occurrences[mark] = None
@@ -194,6 +185,8 @@ class Correlator:
             context |= {"sample_events": list(samples)[:MAX_SAMPLES]}
             context |= {"window_start": min(starts)} if starts else {}
             context |= {"window_end": max(ends)} if ends else {}
+            traces = sorted({*held.context.get("trace_ids", ()), *anomaly.context.get("trace_ids", ())})[:MAX_SAMPLES]
+            context |= {"trace_ids": traces} if traces else {}
         record.anomaly = msgspec.structs.replace(
             held,
             timestamp=anomaly.timestamp if early else held.timestamp,
@@ -211,29 +204,28 @@ class Correlator:
         record.last_ms = max(record.last_ms, last_ms)
         record.touched_ms, record.resolved = now_ms, False
         record.dirty = True
-        if early:
-            # Its place in time moved: those around it may gain or lose a relation, or another root.
-            near = self._window_ms + record.first_ms - first_ms
-            for other in self._records.values():
-                other.dirty = other.dirty or abs(other.first_ms - record.first_ms) <= near
-            record.first_ms = first_ms
-
-    def _near(self, record: Record) -> list[Record]:
-        """Candidates in the window, nearest first, at most `max_related`."""
-        window_ms, first_ms = self._window_ms, record.first_ms
-        near = [other for other in self._records.values() if other is not record and abs(other.first_ms - first_ms) <= window_ms]
-        if len(near) > self._max_related:
-            near.sort(key=lambda other: (abs(other.first_ms - first_ms), other.anomaly.anomaly_id))
-            del near[self._max_related :]
-        return near
+        if early or context.get("trace_ids") != held.context.get("trace_ids"):
+            # Its place in time moved, or it shares a trace with others now: those around it may gain or lose a relation, or another root.
+            others = self._records.values()
+            reach_ms = self._window_ms + record.first_ms - first_ms
+            for other in others:
+                other.dirty = other.dirty or (early and abs(other.first_ms - record.first_ms) <= reach_ms)
+            self._links.remove(record, others)
+            record.first_ms = min(record.first_ms, first_ms)
+            for other in self._links.add(record, others):
+                other.dirty = True
 
     def _related(self, record: Record) -> list[Record]:
         if not self._enabled:
             return []
-        near = self._near(record)
-        if len(near) >= self._max_related:
-            near = [other for other in near if any(back is record for back in self._near(other))]
-        return sorted(near, key=_order)
+        return sorted((self._records[name] for name in self._links.related(record)), key=order)
+
+    def _link_all(self) -> None:
+        """Link what is kept, after a restore or under other settings."""
+        done: list[Record] = []
+        for record in self._records.values():
+            self._links.add(record, done)
+            done.append(record)
 
     def _finished(self, record: Record, related: list[Record], update: bool) -> Anomaly:
         """The record as it is sent, and kept as the last one sent."""
@@ -241,11 +233,11 @@ class Correlator:
         detectors = {other.anomaly.detector_id for other in related} - {anomaly.detector_id}
         score = 1.0 - (1.0 - record.score) * AGREEMENT ** min(5, len(detectors))
         level = SEVERITIES.index(record.severity) + (1 if len(detectors) >= AGREEING else 0)
-        root = min([record, *related], key=lambda other: (other.first_ms, -other.score, other.anomaly.anomaly_id)).anomaly.anomaly_id
+        root = min([record, *related], key=lambda other: (other.first_ms, -other.score, other.anomaly.anomaly_id)).anomaly
         correlation: dict[str, str] = {}
         if related:
-            group = stable_id("correlation", anomaly.tenant_id, anomaly.application_id, root)
-            correlation = {"group_id": group, "root_anomaly_id": root}
+            group = stable_id("correlation", anomaly.tenant_id, root.application_id, root.anomaly_id)
+            correlation = {"group_id": group, "root_anomaly_id": root.anomaly_id}
         context = {**anomaly.context, "related_anomalies": [other.anomaly.anomaly_id for other in related]}
         context.pop("ended_at", None)
         if record.resolved:
@@ -277,7 +269,7 @@ class Correlator:
         reach_ms = max(record.first_ms for record in gone.values()) + self._window_ms
         updates = self._flush([record for record in self._records.values() if record.dirty and record.first_ms <= reach_ms], now_ms)
         for name in gone:
-            del self._records[name]
+            self._links.remove(self._records.pop(name), self._records.values())
         return updates
 
     # -- state ----------------------------------------------------------------------------------------------------------------
@@ -295,19 +287,4 @@ class Correlator:
         for raw in records:
             record = msgspec.convert(raw, Record)
             self._records[record.anomaly.anomaly_id] = record
-
-
-def _order(record: Record) -> tuple[int, str]:
-    return record.first_ms, record.anomaly.anomaly_id
-
-
-def _occurrence(anomaly: Anomaly) -> int:
-    """48 bits that tell one occurrence from another: its times and the event it came from."""
-    events = anomaly.context.get("sample_events") or [""]
-    text = f"{anomaly.timestamp}|{anomaly.last_seen}|{events[0]}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=6).digest())
-
-
-def _digest(anomaly: Anomaly) -> int:
-    """48 bits of what a record says, apart from whether it is an update."""
-    return int.from_bytes(blake2b(msgspec.structs.replace(anomaly, update=False).to_json(), digest_size=6).digest())
+        self._link_all()

@@ -44,6 +44,7 @@ class AnomalyContext(OpenModel):
     window_end: Timestamp | None = None
     sample_events: list[str] | None = Field(default=None, description="Sample event IDs for investigation")
     related_anomalies: list[str] | None = Field(default=None, description="Related anomaly IDs")
+    trace_ids: list[str] | None = Field(default=None, description="Traces of the events that were found, at most 10")
     evidence_sql: str | None = Field(
         default=None, description="The metric by minute around the anomaly, as a query on analytics.metrics_1m"
     )

@@ -70,6 +70,7 @@ def to_anomaly(
             "window_end": to_rfc3339(found.window_end_ms),
             "sample_events": list(found.samples),
             "related_anomalies": [],
+            **({"trace_ids": [found.key.removeprefix("trace ")]} if found.key.startswith("trace ") else {}),
         },
         first_seen=to_rfc3339(found.detected_ms),
         last_seen=to_rfc3339(found.detected_ms),

@@ -182,3 +182,85 @@ def test_evidence_covers_the_window_that_occurrences_have_made() -> None:
         "SELECT minute, model, latency_avg_ms, latency_p95_ms, latency_max_ms, calls FROM analytics.metrics_1m WHERE tenant_id = 't' AND "
         "application_id = 'o''hara' AND minute BETWEEN '2027-01-15T07:30:00+00:00' AND '2027-01-15T08:01:30.000Z' ORDER BY minute, model"
     )
+
+
+def of(name: str, at_s: float, application: str, **changes: object) -> Anomaly:
+    trace = changes.pop("trace", None)
+    found = msgspec.structs.replace(anomaly(name, at_s), application_id=application, **changes)
+    if trace:
+        found.context["trace_ids"] = [trace]
+    return found
+
+
+def links(run: list[Anomaly]) -> dict[str, set[str]]:
+    return {name: set(Anomaly.from_json(line).context["related_anomalies"]) for name, line in final(play(run)).items()}
+
+
+USER = {"type": "user", "id": "ann", "name": "ann"}
+MODEL = {"type": "model", "id": "gpt-4", "name": "gpt-4"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "gap_s", "related"),
+    [
+        ({}, {}, 5, False),
+        ({"metric": "latency_ms"}, {"metric": "latency_ms"}, 5, True),
+        ({"metric": "latency_ms"}, {"metric": "latency_ms"}, 90, False),
+        ({"metric": "latency_ms"}, {"metric": "error_rate"}, 5, False),
+        ({"affected_entity": MODEL}, {"affected_entity": MODEL, "metric": "error_rate"}, 59, True),
+        ({"affected_entity": MODEL}, {"affected_entity": MODEL}, 61, False),
+        ({"affected_entity": USER}, {"affected_entity": USER}, 500, True),
+        ({"affected_entity": USER}, {"affected_entity": USER}, 601, False),
+        ({"trace": "t-1"}, {"trace": "t-1"}, 500, True),
+        ({"trace": "t-1"}, {"trace": "t-2"}, 5, False),
+    ],
+)
+def test_anomalies_of_two_applications_belong_together_when_they_share_something(
+    first: dict[str, object], second: dict[str, object], gap_s: float, related: bool
+) -> None:
+    run = [of("x", 0, "chat", **dict(first)), of("y", gap_s, "mail", **dict(second))]
+    assert links(run) == ({"x": {"y"}, "y": {"x"}} if related else {"x": set(), "y": set()})
+
+
+def test_the_root_is_the_first_one_whatever_its_application() -> None:
+    run = [
+        of("cause", 0, "gateway", affected_entity=MODEL, metric="latency_ms"),
+        of("follow-1", 20, "chat", metric="latency_ms"),
+        of("follow-2", 40, "mail", affected_entity=MODEL, metric="error_rate"),
+        of("elsewhere", 41, "batch", metric="cost_per_request"),
+    ]
+    decoded = {name: Anomaly.from_json(line) for name, line in final(play(run)).items()}
+    assert {name for name, record in decoded.items() if record.correlation.get("root_anomaly_id") == "cause"} == {
+        "cause", "follow-1", "follow-2",
+    }  # fmt: skip
+    assert decoded["elsewhere"].correlation == {}
+
+
+def test_many_applications_in_any_order_end_the_same() -> None:
+    rng = random.Random(12)
+    run = [
+        of(
+            f"id-{n}", rng.randint(0, 900), rng.choice(["chat", "mail", "search"]), metric=rng.choice(["", "latency_ms", "error_rate"]),
+            affected_entity=rng.choice([USER, MODEL, {}]), trace=rng.choice([None, "t-1", "t-2"]),
+        )
+        for n in range(40)
+    ]  # fmt: skip
+    run += [
+        of(item.anomaly_id, 910, item.application_id, metric=item.metric, affected_entity=item.affected_entity, trace="t-3")
+        for item in run[:9]
+    ]
+    straight = links(run)
+    assert any(links_of for links_of in straight.values())
+    assert all(name in straight[other] for name, others in straight.items() for other in others)
+    for _ in range(3):
+        rng.shuffle(run)
+        assert links(run) == straight
+
+
+def test_a_storm_in_a_tenant_is_worked_off() -> None:
+    correlator = Correlator.from_state(None, CONFIG)
+    for n in range(600):
+        correlator.on_anomaly(of(f"id-{n:03d}", n / 10, f"app-{n % 30}", metric="latency_ms"), 1_000 + n)
+    updates = correlator.on_timer(10_000)
+    # The last one was complete when it was sent.
+    assert len(updates) == 599 and max(len(update.context["related_anomalies"]) for update in updates) <= 50

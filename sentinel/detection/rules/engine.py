@@ -19,6 +19,7 @@ from sentinel.events.model import UNKNOWN_MODEL, Event
 from sentinel.timestamps import to_rfc3339
 
 MAX_SAMPLES = 5
+MAX_TRACES = 10
 
 
 class _Finding(NamedTuple):
@@ -92,7 +93,7 @@ class EventRules:
             if known is None:
                 folded[identity] = self._anomaly(identity, finding, columns, events[finding.row], str(event_ids[finding.row]), now_ms)
             else:
-                _fold(known, finding, to_rfc3339(time_ms), str(event_ids[finding.row]))
+                _fold(known, finding, to_rfc3339(time_ms), str(event_ids[finding.row]), events[finding.row])
         return [*folded.values(), *self._reports(columns)]
 
     def facts(self, events: Sequence[Event], columns: Columns, event_ids: Sequence[object], found: Sequence[Anomaly]) -> list[Fact]:
@@ -196,14 +197,20 @@ class EventRules:
             description=finding.sentence,
             affected_entity={"type": kind, "id": entity, "name": entity},
             metrics={name: value for name, value in metrics.items() if value is not None},
-            context={"window_start": seen, "window_end": seen, "sample_events": [event_id], "related_anomalies": [], **(finding.evidence or {})},
+            context={"window_start": seen, "window_end": seen, "sample_events": [event_id], "related_anomalies": [], **(finding.evidence or {})}
+            | _traces(event),
             first_seen=seen,
             last_seen=seen,
             config_version=self.config.version,
         )
 
 
-def _fold(anomaly: Anomaly, finding: _Finding, seen: str, event_id: str) -> None:
+def _traces(event: Event) -> dict[str, list[str]]:
+    trace = event.data.trace_id or event.correlation_id
+    return {"trace_ids": [trace[:128]]} if trace else {}
+
+
+def _fold(anomaly: Anomaly, finding: _Finding, seen: str, event_id: str, event: Event) -> None:
     anomaly.count += 1
     anomaly.first_seen = min(anomaly.first_seen, seen)
     anomaly.last_seen = max(anomaly.last_seen, seen)
@@ -211,6 +218,9 @@ def _fold(anomaly: Anomaly, finding: _Finding, seen: str, event_id: str) -> None
     anomaly.context["window_end"] = anomaly.last_seen
     if len(anomaly.context["sample_events"]) < MAX_SAMPLES:
         anomaly.context["sample_events"].append(event_id)
+    if traces := _traces(event):
+        known = sorted({*anomaly.context.get("trace_ids", ()), *traces["trace_ids"]})
+        anomaly.context["trace_ids"] = known[:MAX_TRACES]
     if finding.score > anomaly.score:
         anomaly.score = finding.score
         anomaly.description = finding.sentence
