@@ -32,7 +32,7 @@ _UNUSED_SECTIONS = {
     "health": "the sidecar",
 }
 _NO_PARTS = frozenset({"composite", "peer", "silence", "user_profile", "entity_relationship", "access_pattern"})
-_UNUSED_KEYS = {"detection": ("workers", "batchSize", "processingTimeout"), "alerting": ("workers",)}
+_UNUSED_KEYS = {"detection": ("workers", "batchSize"), "alerting": ("workers",)}
 
 
 def broken_references(config: SentinelConfig) -> Iterator[Finding]:

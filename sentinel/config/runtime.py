@@ -152,6 +152,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True):
     default_escalation: str = ""
     flap: FlapDamping = FlapDamping()
     resolve_timeout_s: float = 300.0
+    processing_timeout_s: float = 5.0
     external_url: str = ""
     privacy: PrivacySettings = PrivacySettings()
     incident_auto_create: bool = False

@@ -43,6 +43,7 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
             tuple(alerting["deduplication"]["fields"]),
         ),
         **alerting_parts(alerting),
+        processing_timeout_s=parse_duration(detection["processingTimeout"]),
         resolve_timeout_s=parse_duration(alerting["resolveTimeout"]),
         external_url=alerting["externalUrl"],
         incident_auto_create=_auto_create(snapshot.get("integrations", {}).get("incidentManager", {})),

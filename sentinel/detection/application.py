@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from sentinel.detection.detection import Detection
 from sentinel.detection.detectors import PaneDetector
 from sentinel.detection.detectors.keyed_rule import RuleDetector
 from sentinel.detection.facts import FACT_WIDTH_MS, Fact
+from sentinel.detection.failures import too_slow
 from sentinel.detection.metrics import merge_panes
 from sentinel.detection.sharing import share_windows
 from sentinel.panes import Pane, UserPane
@@ -35,11 +37,13 @@ class Plan:
         levels: dict[str, str],
         make: Callable[[DetectorConfig], PaneDetector],
         make_rule: Callable[[DetectorConfig], RuleDetector],
+        timeout_s: float = 5.0,
     ) -> None:
         self.detectors = detectors
         self.levels = levels
         self.make = make
         self.make_rule = make_rule
+        self.timeout_s = timeout_s
 
     def at(self, level: str, tenant_id: str, application_id: str, model: str | None) -> list[DetectorConfig]:
         return [d for d in self.detectors if self.levels[d.id] == level and d.scope.matches(tenant_id, application_id, model)]
@@ -208,6 +212,7 @@ class ApplicationState:
             facts.setdefault(fact.rule, []).append(fact)
         for slot in self.rules:
             names = [config.id for config, _, _ in found[before:]] if slot.config.strategy == "composite" else []
+            began = perf_counter()
             try:
                 said = slot.detector.on_second(
                     start_ms, panes, facts.get("" if slot.config.strategy in BEHAVIOURAL else slot.config.id, []), names
@@ -217,6 +222,8 @@ class ApplicationState:
                 self._failed(slot.config, self.tenant_id, self.application_id, start_ms, error)
                 continue
             found += [(slot.config, detection.model, detection) for detection in said]
+            if (slow := too_slow(perf_counter() - began, "one second of the application", self.plan.timeout_s)) is not None:
+                self._failed(slot.config, self.tenant_id, self.application_id, start_ms, slow)
 
     def _on_time(self, now_ms: int, found: list[Found]) -> None:
         for slot in self.timed:

@@ -20,7 +20,8 @@ from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
 from sentinel.detection.anomalies import to_anomaly
 from sentinel.detection.application import ApplicationState, Found, Plan, fingerprint
-from sentinel.detection.detectors import RULES, STRATEGIES, new_detector, new_rule
+from sentinel.detection.detectors import RULES, STRATEGIES, PaneDetector, new_detector, new_rule
+from sentinel.detection.detectors.custom import PluginDetector
 from sentinel.detection.facts import Fact
 from sentinel.detection.failures import Failures
 from sentinel.detection.state import StateError, check_version
@@ -162,7 +163,15 @@ class ShardEngine:
             levels[detector.id] = "rule" if rule else "user" if detector.level == "user" else built.tuning.level
         # Composites last: they build on what the others found in the same second.
         usable.sort(key=lambda detector: detector.strategy == "composite")
-        return Plan(tuple(usable), levels, lambda detector: new_detector(detector, dedup_ms), lambda detector: new_rule(detector, dedup_ms))
+        timeout_s = config.processing_timeout_s
+
+        def make(detector: DetectorConfig) -> PaneDetector:
+            built = new_detector(detector, dedup_ms)
+            if isinstance(built, PluginDetector):
+                built.timeout_s = timeout_s
+            return built
+
+        return Plan(tuple(usable), levels, make, lambda detector: new_rule(detector, dedup_ms), timeout_s)
 
     def _admit(self, key: tuple[str, str], at_ms: int) -> ApplicationState | None:
         if self._keys + 1 > self.max_keys:
@@ -215,7 +224,9 @@ class ShardEngine:
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now_ms
             for key, application in list(self._applications.items()):
-                if now_ms - application.last_ms > application.idle_ms and not (application.waiting or application.user_waiting or application.facts):
+                if now_ms - application.last_ms > application.idle_ms and not (
+                    application.waiting or application.user_waiting or application.facts
+                ):
                     self._evict(key, application)
 
     @property

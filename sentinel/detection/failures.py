@@ -1,4 +1,4 @@
-"""Detectors that throw: counted, and said where people look, as records of detector `detector-failure`.
+"""Detectors that throw or take longer than `processingTimeout`: counted, and said where people look, as records of detector `detector-failure`.
 
 A record says how often the detector threw at this application since the last one. It is made at the 1st, 2nd, 4th, 8th … time, so that a detector
 that throws at every event is visible and yet floods nobody.
@@ -14,6 +14,13 @@ from sentinel.timestamps import to_rfc3339
 
 FAILURE_DETECTOR = "detector-failure"
 MAX_COUNTED = 10_000
+
+
+def too_slow(seconds: float, work: str, limit_s: float) -> TimeoutError | None:
+    """What is to be said of a detector that took so long for `work`; None within the limit. What it found counts all the same."""
+    return TimeoutError(f"{seconds:.1f} s for {work}, processingTimeout is {limit_s:g} s") if seconds > limit_s else None
+
+
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +72,8 @@ def _record(
 ) -> Anomaly:
     seen = to_rfc3339(at_ms)
     reason = "".join(c if c.isprintable() else " " for c in f"{type(error).__name__}: {error}")[:300]
+    slow = isinstance(error, TimeoutError)
+    what = f"was too slow: {reason}" if slow else f"threw {reason}. It starts afresh at this key; the others go on"
     return Anomaly(
         anomaly_id=anomaly_id(
             tenant_id=tenant_id,
@@ -84,8 +93,7 @@ def _record(
         tenant_id=tenant_id,
         application_id=application_id,
         title=f"Detector {config.id} fails at {application_id}",
-        description=f"Detector {config.id} (strategy {config.strategy}) threw {reason}. It starts afresh at this key; the others go on. "
-        f"{count} times so far at {application_id}",
+        description=f"Detector {config.id} (strategy {config.strategy}) {what}. {count} times so far at {application_id}",
         affected_entity={"type": "application", "id": application_id, "name": application_id},
         metrics={"observed_value": float(count)},
         context={"window_start": seen, "window_end": seen, "sample_events": [], "related_anomalies": []},

@@ -146,3 +146,21 @@ def test_odd_data_make_sane_records(kind: str) -> None:
         assert 0.0 <= record["score"] <= 1.0
         assert all(isinstance(value, float) and math.isfinite(value) for value in record["metrics"].values())
         assert record["context"]["window_start"] <= record["context"]["window_end"]
+
+
+def test_a_rule_that_takes_longer_than_the_timeout_is_said_and_its_findings_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = msgspec.structs.replace(runtime([LIMIT, PATTERN, AGAIN]), processing_timeout_s=1e-9)
+    run = Job(config)
+    run.send(event(0), event(0, "llm.request", prompt="drop table"), event(1, "llm.request"))
+    run.close(5)
+    assert run.of("limit") and run.of("attack") and run.of("again")
+    said = {anomaly.labels["failed_detector"]: anomaly.description for anomaly in failures(run)}
+    assert set(said) == {"limit", "attack", "again"}
+    assert (
+        "was too slow: TimeoutError: 0.0 s for a batch of 3 events, processingTimeout is 1e-09 s. 1 times so far at chat" in said["limit"]
+    )
+    assert "for one second of the application" in said["again"]
+    patient = Job(msgspec.structs.replace(config, processing_timeout_s=60.0))
+    patient.send(event(0), event(1, "llm.request"))
+    patient.close(5)
+    assert patient.of("limit") and failures(patient) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.custom import CustomDetector, Finding
 from sentinel.detection.detection import Detection, severity_of
 from sentinel.detection.episode import Episode
+from sentinel.detection.failures import too_slow
 from sentinel.detection.state import check_version
 from sentinel.detection.tuning import Tuning
 from sentinel.panes import Pane
@@ -40,6 +42,7 @@ class PluginDetector:
         self._severity = next((action.severity for action in config.actions if action.severity), None)
         self._trouble: PluginStateError | None = None
         self.episode = Episode()
+        self.timeout_s = 5.0
 
     def on_pane(self, pane: Pane) -> Detection | None:
         """Judge one second."""
@@ -47,7 +50,10 @@ class PluginDetector:
             # The state could not be written; said here, where it is isolated and counted.
             trouble, self._trouble = self._trouble, None
             raise trouble
+        began = perf_counter()
         found = self._own.judge(pane)
+        if (slow := too_slow(perf_counter() - began, "one second", self.timeout_s)) is not None:
+            raise slow
         if found is None:
             self.episode.calm()
             return None

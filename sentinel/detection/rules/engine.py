@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from sentinel.anomaly import Anomaly, anomaly_id
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
 from sentinel.detection.facts import Fact
-from sentinel.detection.failures import Failures
+from sentinel.detection.failures import Failures, too_slow
 from sentinel.detection.rules.batch import EventBatch
 from sentinel.detection.rules.classified import ClassifierRules, evidence_of, sentence_of
 from sentinel.detection.rules.facts import FactRules
@@ -109,6 +110,12 @@ class EventRules:
             self._note(detector, error)
             return None
 
+    def _check_time(self, seconds: float, events: int, detectors: Sequence[DetectorConfig]) -> None:
+        slow = too_slow(seconds, f"a batch of {events:,} events", self.config.processing_timeout_s)
+        if slow is not None:
+            for detector in detectors:
+                self._note(detector, slow)
+
     def _note(self, detector: DetectorConfig, error: Exception) -> None:
         self._broken.append((detector, error))
 
@@ -128,6 +135,7 @@ class EventRules:
     def _findings(self, batch: EventBatch) -> list[_Finding]:
         findings: list[_Finding] = []
         for rule in self._thresholds:
+            began = perf_counter()
             try:
                 findings += [
                     _Finding(row, rule.detector, rule.score(observed), observed, rule.value, rule.describe(observed))
@@ -135,7 +143,9 @@ class EventRules:
                 ]
             except Exception as error:
                 self._note(rule.detector, error)
+            self._check_time(perf_counter() - began, len(batch), (rule.detector,))
         for patterns in self._patterns:
+            began = perf_counter()
             try:
                 findings += [
                     _Finding(
@@ -151,7 +161,9 @@ class EventRules:
             except Exception as error:
                 for detector in patterns.detectors:
                     self._note(detector, error)
+            self._check_time(perf_counter() - began, len(batch), patterns.detectors)
         for classifiers in self._classifiers:
+            began = perf_counter()
             try:
                 findings += [
                     _Finding(
@@ -168,6 +180,7 @@ class EventRules:
             except Exception as error:
                 for detector in classifiers.detectors:
                     self._note(detector, error)
+            self._check_time(perf_counter() - began, len(batch), classifiers.detectors)
         return findings
 
     def _entity(self, finding: _Finding, columns: Columns) -> tuple[str, str]:
