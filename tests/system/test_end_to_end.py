@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.support.configuration import ATTACK, SLOW_MS
+from tests.support.configuration import ATTACK, SLOW_MS, configuration
 from tests.support.receivers import Receivers
 from tests.support.shield import RunningShield
 from tests.support.stack import Stack
@@ -43,8 +44,11 @@ def _traffic(start_ms: int) -> list[Sent]:
 
 
 @pytest.fixture(scope="module")
-def sent(stack: Stack, segments: Segments) -> int:
+def sent(stack: Stack, segments: Segments, receivers: Receivers, shield: RunningShield) -> int:
     """The traffic, sent and closed; its start."""
+    # What earlier tests applied to the same stack is none of this one's business.
+    stack.apply(configuration(receivers, shield=shield.endpoint))
+    time.sleep(2.0)
     start_ms = segments.take(5)
     stack.send_closed(_traffic(start_ms), start_ms, start_ms + 2 * MINUTE_MS)
     return start_ms
