@@ -17,6 +17,7 @@ from sentinel.detection.facts import FACT_WIDTH_MS, Fact
 from sentinel.detection.failures import too_slow
 from sentinel.detection.metrics import merge_panes
 from sentinel.detection.sharing import share_windows
+from sentinel.detection.slots import RuleSlot, Slot
 from sentinel.panes import Pane, UserPane
 
 Found = tuple[DetectorConfig, str, Detection]
@@ -47,24 +48,6 @@ class Plan:
 
     def at(self, level: str, tenant_id: str, application_id: str, model: str | None) -> list[DetectorConfig]:
         return [d for d in self.detectors if self.levels[d.id] == level and d.scope.matches(tenant_id, application_id, model)]
-
-
-class Slot:
-    """One detector at one key, with the configuration that it was made from."""
-
-    __slots__ = ("config", "detector")
-
-    def __init__(self, config: DetectorConfig, detector: PaneDetector) -> None:
-        self.config, self.detector = config, detector
-
-
-class RuleSlot:
-    """One rule with memory at one application, with the configuration that it was made from."""
-
-    __slots__ = ("config", "detector")
-
-    def __init__(self, config: DetectorConfig, detector: RuleDetector) -> None:
-        self.config, self.detector = config, detector
 
 
 class ApplicationState:
