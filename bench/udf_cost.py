@@ -15,6 +15,7 @@ from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import Columns, columns_of, joined
 from sentinel.events.decode import decode_batch
+from sentinel.events.enrichment import Enrichment
 from sentinel.events.folding import Folder
 from sentinel.pane_blocks import to_text
 from services.traffic.bulk import bulk_events
@@ -32,48 +33,50 @@ def batches(keys: int = 1_000) -> list[tuple[list[bytes], list[int]]]:
     return [([e[2] for e in part], [e[0] for e in part]) for part in (events[i : i + BATCH] for i in range(0, len(events), BATCH))]
 
 
+class _Hop:
+    """What a worker of the hop keeps, and the steps of a batch."""
+
+    def __init__(self) -> None:
+        config = RuntimeConfig.from_snapshot(1, default_config().config.to_snapshot())
+        self.rules, self.enrichment, self.folder = EventRules(config), Enrichment.of(config), Folder()
+        self.spent: dict[str, float] = {}
+
+    def batch(self, values: list[bytes], times: list[int]) -> None:
+        """The steps of `udfs.inspect_events`, each timed."""
+        parts: list[Columns] = []
+        ids: list[uuid.UUID] = []
+        for begin in range(0, len(values), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            decoded = self._timed("decode and validate", decode_batch, values[part], times[part], normaliser=self.enrichment.normaliser)
+            self._timed("enrich", self.enrichment.enrich, decoded.events)
+            columns = self._timed("columns", columns_of, decoded.events, np.array(times[part])[decoded.rows])
+            new_ids = [event.event_id or uuid.UUID(int=0) for event in decoded.events]
+            found = self._timed("rules", self.rules.evaluate, decoded.events, columns, new_ids, times[0])
+            self._timed("facts", self.rules.facts, decoded.events, columns, new_ids, found)
+            parts.append(columns)
+            ids += new_ids
+        blocks = self._timed("fold into panes and users", self.folder.fold, joined(parts), ids)
+        self._timed("blocks as text", lambda: [to_text(block) for _, block in blocks])
+
+    def _timed(self, name: str, step: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        began = time.process_time()
+        result = step(*arguments, **options)
+        self.spent[name] = self.spent.get(name, 0.0) + time.process_time() - began
+        return result
+
+
 def costs(prepared: list[tuple[list[bytes], list[int]]]) -> dict[str, float]:
     """Microseconds of CPU an event by step; the best of some rounds."""
-    rules = EventRules(RuntimeConfig.from_snapshot(1, default_config().config.to_snapshot()))
-    folder = Folder()
+    hop = _Hop()
     best: dict[str, float] = {}
     for _ in range(ROUNDS):
-        spent: dict[str, float] = {}
+        hop.spent = {}
         for values, times in prepared:
-            _batch(spent, rules, folder, values, times)
-        for name, seconds in spent.items():
+            hop.batch(values, times)
+        for name, seconds in hop.spent.items():
             micros = seconds * 1e6 / (BATCH * len(prepared))
             best[name] = round(min(best.get(name, micros), micros), 3)
     return best | {"all": round(sum(best.values()), 3)}
-
-
-def _batch(spent: dict[str, float], rules: EventRules, folder: Folder, values: list[bytes], times: list[int]) -> None:
-    parts: list[Columns] = []
-    ids: list[uuid.UUID] = []
-    for begin in range(0, len(values), CHUNK):
-        part, part_times = values[begin : begin + CHUNK], times[begin : begin + CHUNK]
-        decoded = _timed(spent, "decode and validate", lambda part=part, times=part_times: decode_batch(part, times))
-        columns = _timed(
-            spent, "columns", lambda decoded=decoded, times=part_times: columns_of(decoded.events, np.array(times)[decoded.rows])
-        )
-        new_ids = [event.event_id or uuid.UUID(int=0) for event in decoded.events]
-        _timed(
-            spent,
-            "rules",
-            lambda decoded=decoded, columns=columns, ids=new_ids: rules.evaluate(decoded.events, columns, ids, times[0]),
-        )
-        parts.append(columns)
-        ids += new_ids
-    columns = joined(parts)
-    blocks = _timed(spent, "fold into panes and users", lambda: folder.fold(columns, ids))
-    _timed(spent, "blocks as text", lambda: [to_text(block) for _, block in blocks])
-
-
-def _timed(spent: dict[str, float], name: str, step: Callable[[], Any]) -> Any:
-    began = time.process_time()
-    result = step()
-    spent[name] = spent.get(name, 0.0) + time.process_time() - began
-    return result
 
 
 def run(row: Row) -> Row:
