@@ -50,4 +50,4 @@ def test_its_own_pulse_is_no_sign_of_telemetry() -> None:
 
 def test_a_pulse_is_neither_event_nor_mistake() -> None:
     decoded = decode_batch([PULSE], [0])
-    assert decoded == ([], [], [])
+    assert decoded == ([], [], [], {})
