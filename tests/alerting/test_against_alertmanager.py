@@ -101,10 +101,9 @@ def test_the_same_messages_as_recorded(scenario: Scenario, tmp_path: Path) -> No
     check_same(ours(scenario, tmp_path), RECORDED[scenario.name])
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", COMPARED, ids=lambda scenario: scenario.name)
 def test_the_same_messages_at_the_same_times(scenario: Scenario, lived: dict[str, list[dict[str, Any]]], tmp_path: Path) -> None:
-    if scenario not in COMPARED:
-        pytest.skip(f"this Alertmanager is {VERSION}: it behaves as 0.34 does since {scenario.since}")
+    """What an older Alertmanager does otherwise than 0.34 is not asked of it: the recorded messages above stand for it."""
     check_same(ours(scenario, tmp_path), lived[scenario.name])
 
 
