@@ -58,8 +58,13 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
-        # Erlang's name server goes its own way.
-        subprocess.run([shutil.which("epmd") or "epmd", "-kill"], env=environment, capture_output=True, check=False)
+        # Erlang's name server goes its own way, and stays while it believes that the node lives.
+        wait_for(lambda: _name_server_ends(environment), 20, "epmd to end")
+
+
+def _name_server_ends(environment: dict[str, str]) -> bool:
+    done = subprocess.run([shutil.which("epmd") or "epmd", "-kill"], env=environment, capture_output=True, text=True, check=False)
+    return "Killed" in done.stdout or "Cannot connect" in done.stdout + done.stderr
 
 
 async def _answers(url: str) -> bool:
