@@ -13,7 +13,7 @@ from scipy import sparse
 from xxhash import xxh3_64_intdigest
 
 from sentinel.injection.arrays import FloatArray, HashArray, IntArray
-from sentinel.injection.obfuscation import View, may_hide, views, visible
+from sentinel.injection.obfuscation import View, encodable, may_hide, views, visible
 from sentinel.injection.vocabulary import FLAGS, Vocabulary
 from sentinel.injection.words import split_words
 
@@ -72,6 +72,7 @@ def pieces_of(texts: Sequence[str], vocabulary: Vocabulary) -> tuple[Pieces, lis
     pieces = Pieces([], [], [], [])
     rows: list[list[int]] = []
     look_up = vocabulary.__getitem__
+    texts = [encodable(text) for text in texts]
     for owner, original in enumerate(texts):
         text = visible(original)
         words = list(map(look_up, split_words(text)))

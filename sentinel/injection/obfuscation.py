@@ -135,6 +135,17 @@ def visible(text: str) -> str:
     return INVISIBLE.sub("", text)
 
 
+def encodable(text: str) -> str:
+    """The text with a question mark for each half of a character, which no encoding knows; places stay. The same object where there is none."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
+
+
 def may_hide(text: str) -> bool:
     """Whether `views` could find something by form; one pass of RE2."""
     return _ANY.search(text) is not None or (not text.isascii() and _TAGS.search(text) is not None)
@@ -145,9 +156,10 @@ def views(text: str, disguises: Sequence[int] = ()) -> list[View]:
     found: list[View] = []
     seen: set[str] = set()
     for view in _all_views(text, disguises):
+        view = view._replace(text=visible(view.text[:MAX_DECODED]))
         if len(view.text) >= 8 and view.text not in seen:
             seen.add(view.text)
-            found.append(view._replace(text=view.text[:MAX_DECODED]))
+            found.append(view)
             if len(found) == MAX_VIEWS:
                 break
     return found
@@ -204,7 +216,9 @@ def _decimal(text: str) -> str | None:
 
 
 def _escapes(text: str) -> str | None:
-    return html.unescape(re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text))
+    decoded = html.unescape(re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text))
+    # Two escapes may be the halves of one character; a half alone is nothing.
+    return decoded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _morse(text: str) -> str | None:

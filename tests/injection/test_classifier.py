@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import codecs
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -128,3 +129,12 @@ def test_random_words_do_not_fill_the_memory(classifier: InjectionClassifier, mo
         classifier.scores([" ".join(f"w{batch}x{number}" for number in range(200))])
     assert len(classifier._vocabulary) <= 600
     assert classifier.scores([ATTACK]) == pytest.approx(before, abs=2e-4)
+
+
+def test_halves_of_characters_are_passed_over(classifier: InjectionClassifier) -> None:
+    halves = "\ud800 ".join(ATTACK.split(" "))
+    escaped = "\\ud83d\\ude00" + "\\ud800" * 4 + "".join(f"\\u{ord(letter):04x}" for letter in ATTACK)
+    for text in (halves, escaped):
+        verdict = judge(classifier, [text], THRESHOLD)[0]
+        assert verdict.is_injection
+        msgspec.json.encode(verdict)
