@@ -132,7 +132,7 @@ def test_random_words_do_not_fill_the_memory(classifier: InjectionClassifier, mo
 
 
 def test_halves_of_characters_are_passed_over(classifier: InjectionClassifier) -> None:
-    halves = "\ud800 ".join(ATTACK.split(" "))
+    halves = f"{ATTACK} \ud800"
     escaped = "\\ud83d\\ude00" + "\\ud800" * 4 + "".join(f"\\u{ord(letter):04x}" for letter in ATTACK)
     for text in (halves, escaped):
         verdict = judge(classifier, [text], THRESHOLD)[0]
