@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 
-THRESHOLDS = (100_000, 50, 100)
+THRESHOLDS = (2_000, 10, 1_000)
 """Allocations before a young collection, young ones before a middle one, middle ones before a full one."""
 
 
