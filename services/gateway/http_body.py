@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,6 +15,9 @@ from services.gateway.records import MalformedError, TooLargeError, UnavailableE
 Receive = Callable[[], Awaitable[Any]]
 BODY_TIMEOUT_S = 15.0
 """A body that is not complete by then is given up: its memory belongs to others."""
+DISCARDED_BYTES = 16 * 1024 * 1024
+DISCARD_TIMEOUT_S = 2.0
+"""So much of a body that is too large is still taken, and thrown away, before the answer."""
 MAX_UNDER_WAY_BYTES = 256 * 1024 * 1024
 JSON_TYPES = ("application/json",)
 LINES_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
@@ -30,6 +34,7 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
     """The whole body, unzipped. Raises TooLargeError, UnsupportedTypeError, MalformedError, SlowBodyError."""
     length = headers.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > limit:
+        await _discard(receive)
         raise _too_large(limit)
     encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
     if encoding not in ("identity", "gzip", ""):
@@ -69,12 +74,26 @@ async def _collect(receive: Receive, limit: int) -> bytes:
             size += len(part)
             _UnderWay.bytes += len(part)
             if size > limit:
+                parts.clear()
+                await _discard(receive)
                 raise _too_large(limit)
             if _UnderWay.bytes > MAX_UNDER_WAY_BYTES:
                 raise UnavailableError("too many bodies are under way at once", retry_after_s=1.0)
     finally:
         _UnderWay.bytes -= size
     return b"".join(parts)
+
+
+async def _discard(receive: Receive) -> None:
+    """Let a client that is still sending come to its end, within bounds: it reads no answer before, and a closed connection would only look broken."""
+    left = DISCARDED_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_TIMEOUT_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 def unzip(body: bytes, limit: int) -> bytes:
