@@ -80,16 +80,16 @@ class JobGauges:
         return (total - first) / (now - first_s) if now - first_s >= 1.0 else None
 
     def _find_source(self, detail: dict[str, Any]) -> tuple[str, list[str], list[str]] | None:
-        """The vertex that reads telemetry, with the names of its counters; configuration and control sources read other topics."""
-        best: tuple[str, list[str], list[str]] | None = None
+        """The vertex that reads telemetry, with the names of its counters, once Flink has told them; other sources read other topics."""
         for vertex in detail["vertices"]:
+            if "telemetry" not in vertex["name"].lower():
+                continue
             names = [item["id"] for item in self._get(f"/jobs/{self._job_id}/vertices/{vertex['id']}/subtasks/metrics")]
             lag = [name for name in names if name.startswith("Source") and name.endswith("pendingRecords")]
             read = [name for name in names if name.startswith("Source") and name.endswith(".numRecordsIn")]
-            wanted = "telemetry" in vertex["name"].lower()
-            if lag and read and (wanted or best is None):
-                best = (vertex["id"], read, lag)
-        return best
+            if lag and read:
+                return vertex["id"], read, lag
+        return None
 
     def _sums(self, vertex: str, names: list[str]) -> dict[str, float]:
         path = f"/jobs/{self._job_id}/vertices/{vertex}/subtasks/metrics?agg=sum&get={','.join(names)}"

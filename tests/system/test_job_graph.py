@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from services.demo.gauges import JobGauges
 from services.stack import flink_conf
 from services.stack.java import java_home
 from services.stack.paths import project_root
 from services.stack.service import Context
 from services.stack.state import require_state
 from tests.support.stack import Stack
+from tests.support.telemetry import Segments, record, response
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -43,6 +46,16 @@ def test_every_operator_has_a_name_and_a_uid(stack: Stack, job: str) -> None:
     names = " ".join(vertex["name"] for vertex in vertices)
     for name in NAMED.values():
         assert name in names, f"operator {name!r} is in no task: {names[:1000]}"
+
+
+def test_the_live_view_shows_what_is_read(stack: Stack, segments: Segments) -> None:
+    gauges, start_ms = JobGauges(stack.endpoints.flink_rest_url), segments.take(1)
+
+    def rate() -> float:
+        stack.produce([record(response(start_ms, "shown", "chat"), start_ms) for _ in range(50)])
+        return gauges.read().events_per_s or 0.0
+
+    wait_for(rate, 60, "a rate above zero")
 
 
 @pytest.fixture(scope="module")
