@@ -139,6 +139,9 @@ class ApplicationState:
                 self._on_second(panes, found)
             if self.rules:
                 self._run_rules(start, panes, found, before)
+            else:
+                # Said for rules that have gone meanwhile: kept, it would stay due for ever.
+                self.facts.pop(start, None)
         for start in sorted(ready_users):
             user_pane = user_waiting.pop(start)
             self._seen(start)

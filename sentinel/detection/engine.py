@@ -221,6 +221,10 @@ class ShardEngine:
             application = self._applications.get(key)
             if application is not None:
                 self._advance(key, application, now_ms, found)
+                if self._scheduled.get(key, now_ms + 1) <= now_ms:
+                    # Everything due was done, so a timer of a detector has not moved: it waits a second instead of holding up the shard for ever.
+                    self._scheduled[key] = now_ms + 1000
+                    heapq.heappush(timers, (now_ms + 1000, key))
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now_ms
             for key, application in list(self._applications.items()):

@@ -359,3 +359,24 @@ def test_keys_of_a_rule_are_bounded() -> None:
     run.close(200)
     assert len(ShardEngine.from_state(run.engine.to_state(), run.config).to_state()) < 5_000
     assert START_MS
+
+
+def test_facts_of_rules_that_have_gone_hold_nobody_up() -> None:
+    """A worker of the hop may still speak for a rule when the operator no longer has it."""
+    run = job(cep(["failed", "answered"]))
+    run.config = runtime([], version=2)
+    run.engine.apply_config(run.config)
+    run.send(event(0.0, "llm.error"), event(0.5))
+    assert run.facts
+    run.close(5.0)
+    assert run.of("seq") == [] and run.engine.next_timer() is None
+
+
+def test_a_timer_that_does_not_move_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = job({"id": "silent", "type": "rule", "strategy": "silence", "config": {"minimum": "20s"}})
+    run.send(event(0.0))
+    run.engine.on_time(START_MS + 2_000)
+    monkeypatch.setattr("sentinel.detection.detectors.silence.SilenceDetector.next_timer", lambda _: START_MS)
+    run.send(event(3.0))
+    run.engine.on_time(START_MS + 10_000)
+    assert (run.engine.next_timer() or 0) > START_MS + 10_000
