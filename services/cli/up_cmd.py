@@ -19,7 +19,7 @@ def up(
     Jobs that ran when the stack was last stopped come back from their newest checkpoint.
     """
     from services.stack.bootstrap import bootstrap
-    from services.stack.launch import bring_up
+    from services.stack.launch import await_service, bring_up
     from services.stack.paths import Layout, default_home
     from services.stack.state import endpoints_of
     from services.stack.submit import ensure_running, job_name
@@ -37,6 +37,7 @@ def up(
     for topology in [*asked, *earlier]:
         ensure_running(layout, topology, progress.say)
     if gateway:
+        await_service(layout, "gateway")
         doors = ", ".join(f"{name} {state.ports[f'gateway-{name}']}" for name in ("http", "grpc", "otlp-http", "otlp-grpc"))
         progress.say(f"telemetry is taken on 127.0.0.1: {doors}")
     progress.say(

@@ -127,6 +127,18 @@ def take_down(layout: Layout, say: Say, *, locked: bool = False) -> bool:
     return state is not None or swept
 
 
+def await_service(layout: Layout, name: str, limit_s: float = 60.0) -> None:
+    """Until a supervised service is healthy. Raises StackError at the limit, with its log."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        state = running_state(layout)
+        service = state.services.get(name) if state is not None else None
+        if service is not None and service.status == "healthy":
+            return
+        time.sleep(0.2)
+    raise StackError(f"The service {name} is not healthy after {limit_s:.0f} s (log: {layout.logs / f'{name}.log'}).")
+
+
 def _sweep(layout: Layout, say: Say) -> bool:
     """Ends processes that a killed supervisor left behind, and removes run-time files. Returns whether there were any processes."""
     state = read_state(layout)
