@@ -18,7 +18,7 @@ from sentinel.events.normalisation import NormalisationSettings, Normaliser
 from sentinel.events.rejects import RefusedEventError
 from sentinel.pricing.table import PriceTable, PricingSettings
 from sentinel.privacy.policy import PrivacySettings
-from sentinel.privacy.redaction import Redactor
+from sentinel.privacy.redaction import Redactor, add_counts
 
 _KEPT = frozenset(("event_id", "timestamp", "source", "event_type", "application_id", "tenant_id", "correlation_id", "data", "metadata"))
 _KEPT_DATA = frozenset(
@@ -43,7 +43,10 @@ _MOST_USERS = 200_000
 
 
 class Enrichment:
-    """One instance serves a worker; a new configuration version makes a new one."""
+    """One instance serves a worker or a gateway; a new configuration version makes a new one.
+
+    `redacted_events` counts the finished events in which personal data were replaced, `redacted_values` the values by kind.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,8 @@ class Enrichment:
         self._redactor = Redactor.or_masking(privacy)
         self._prices = PriceTable(pricing)
         self._users: dict[tuple[str, str], str] = {}
+        self.redacted_events = 0
+        self.redacted_values: dict[str, int] = {}
 
     @classmethod
     def of(cls, config: RuntimeConfig) -> Enrichment:
@@ -64,7 +69,7 @@ class Enrichment:
     def finish(self, value: bytes, event: Event, tenant_id: str | None = None) -> bytes:
         """The bytes of a decoded event as they go on; `tenant_id` when it is another than the event names.
 
-        Raises RefusedEventError: the event cannot be looked through as a whole, because it is nested too deeply.
+        Raises RefusedEventError: the event cannot be looked through as a whole: it is nested too deeply, or no UTF-8 where the decoder does not read.
         """
         tenant = tenant_id or event.tenant_id
         changes = self._changes(event)
@@ -82,7 +87,9 @@ class Enrichment:
             if looks and not self._redact(document, tenant) and not changes:
                 return value
             return orjson.dumps(document)
-        except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError) as error:
+        except orjson.JSONDecodeError as error:
+            raise RefusedEventError("$", "one JSON object in UTF-8", str(error)) from None
+        except (orjson.JSONEncodeError, RecursionError) as error:
             raise RefusedEventError("$", "a document of at most 100 levels", str(error)) from None
 
     def enrich(self, events: Iterable[Event]) -> None:
@@ -154,14 +161,16 @@ class Enrichment:
         """Whether anything was replaced."""
         redactor = self._redactor
         counts = redactor.redact_document(document, tenant, _KEPT)
-        changed = bool(counts) | bool(redactor.redact_document(document["data"], tenant, _KEPT_DATA))
-        changed |= _redact_id(redactor, document, "correlation_id", tenant)
+        add_counts(counts, redactor.redact_document(document["data"], tenant, _KEPT_DATA))
+        _redact_id(redactor, document, "correlation_id", tenant, counts)
         metadata = document.get("metadata")
         if isinstance(metadata, dict):
-            changed |= bool(redactor.redact_document(metadata, tenant, _KEPT_METADATA))
+            add_counts(counts, redactor.redact_document(metadata, tenant, _KEPT_METADATA))
             for name in _IDS:
-                changed |= _redact_id(redactor, metadata, name, tenant)
-        return changed
+                _redact_id(redactor, metadata, name, tenant, counts)
+        self.redacted_events += bool(counts)
+        add_counts(self.redacted_values, counts)
+        return bool(counts)
 
     def _user(self, user: str, tenant: str) -> str:
         """A user id without personal data; most users come again and again."""
@@ -174,10 +183,8 @@ class Enrichment:
         return known
 
 
-def _redact_id(redactor: Redactor, owner: dict[str, Any], name: str, tenant: str) -> bool:
+def _redact_id(redactor: Redactor, owner: dict[str, Any], name: str, tenant: str, counts: dict[str, int]) -> None:
     text = owner.get(name)
-    if not isinstance(text, str):
-        return False
-    redacted = redactor.redact_id(text, tenant).text
-    owner[name] = redacted
-    return redacted != text
+    if isinstance(text, str):
+        owner[name], found = redactor.redact_id(text, tenant)
+        add_counts(counts, found)

@@ -47,8 +47,15 @@ class NormalisationSettings(msgspec.Struct, frozen=True):
 class Normaliser:
     """Rewrites events into the canonical form."""
 
-    def __init__(self, settings: NormalisationSettings = NormalisationSettings()) -> None:  # noqa: B008 - immutable
+    def __init__(self, settings: NormalisationSettings = NormalisationSettings(), sender: str = DEFAULT_TENANT) -> None:  # noqa: B008 - immutable
         self.settings = settings
+        self._sender = sender
+
+    def of_sender(self, tenant_id: str) -> Normaliser:
+        """For a door that knows who sends: events that name no tenant are the sender's own, whatever `applications` says of names that others may use too."""
+        if tenant_id == self._sender:
+            return self
+        return Normaliser(msgspec.structs.replace(self.settings, applications={}), tenant_id)
 
     def lacks_tenant(self, event: Event, value: bytes) -> bool:
         """Whether a decoded event is of nobody only because its tenant stands under another name, or follows from the application."""
@@ -76,6 +83,11 @@ class Normaliser:
         return orjson.dumps(document) if changed else None
 
     def _tenant(self, document: dict[str, Any]) -> bool:
+        if self._sender != DEFAULT_TENANT:
+            if document.get("tenant_id") is not None:
+                return False
+            document["tenant_id"] = self._sender
+            return True
         tenant = self.settings.applications.get(str(document.get("application_id")))
         if tenant is None or document.get("tenant_id", DEFAULT_TENANT) != DEFAULT_TENANT:
             return False

@@ -65,10 +65,6 @@ class Redactor:
         found = self._scanner.find_bytes(text.encode("utf-8", "surrogatepass"))
         return bool(found) and any(policy.action_for(finding.kind) != "off" for finding in found)
 
-    def holds_any(self, text: str) -> bool:
-        """Whether the text holds anything of any kind, whatever a policy says of it."""
-        return bool(self._scanner.find_bytes(text.encode("utf-8", "surrogatepass")))
-
     def redact(self, text: str, tenant_id: str) -> Redacted:
         """The text as the tenant's policy wants it."""
         return self._redacted(text, tenant_id, is_id=False)

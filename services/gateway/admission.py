@@ -1,26 +1,26 @@
-"""From raw JSON events to Kafka records: the project's decoder judges, the bytes are passed on; only a missing id or tenant is added.
+"""From raw JSON events to Kafka records, by the code of the ingestion job: decoder, normaliser, enrichment. Added here: a missing id, the sender's tenant.
 
-Measured per event of 890 B: decoding and checks 5 µs, the rest of this module below 2 µs. So nothing here makes a model or a task per event.
+Measured per event of 890 B to which nothing is added: 7 µs, with all checks and the search for personal data (`bench/enrichment.py` has the
+parts). So nothing here makes a model or a task per event.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import orjson
 
 from sentinel.events.decode import decode_batch
+from sentinel.events.enrichment import Enrichment
 from sentinel.events.model import Event
-from sentinel.events.rejects import Reject
+from sentinel.events.rejects import RefusedEventError, Reject
 from sentinel.identity import new_event_id
 from services.gateway.records import KafkaRecord, Rejection
 from services.gateway.tenants import DEFAULT_TENANT, Principal
 
-Redact = Callable[[Sequence[bytes], Sequence[str]], Sequence[bytes | Reject]]
-"""Takes personal data out of events (raw JSON, and the tenant of each) before they reach Kafka; a Reject for one that it cannot look through."""
 NOT_JSON = Reject("$", "one JSON object in UTF-8", "text that is none", "the event is not valid JSON in UTF-8")
 _FOREIGN = "the token does not speak for this tenant"
 
@@ -32,16 +32,18 @@ class Admitted(NamedTuple):
     rejections: list[Rejection]
 
 
-def admit(values: Sequence[bytes], principal: Principal, redact: Redact | None = None) -> Admitted:
+def admit(values: Sequence[bytes], principal: Principal, enrichment: Enrichment) -> Admitted:
     """Checks every event for the sender; a bad one is listed and never an exception."""
     now = datetime.now(UTC)
     now_ms = time.time_ns() // 1_000_000
-    decoded = decode_batch(values, [now_ms] * len(values), now)
-    rejections = [Rejection(row, *reject[:4]) for row, reject in decoded.rejects]
-    rows, events, kept, tenants = [], [], [], []
     allowed, own = principal.allowed, principal.tenant_id
+    decoded = decode_batch(values, [now_ms] * len(values), now, enrichment.normaliser.of_sender(own))
+    rejections = [Rejection(row, *reject[:4]) for row, reject in decoded.rejects]
+    rewritten = decoded.rewritten
+    by_tenant: dict[str, list[KafkaRecord]] = {}
+    keys: dict[tuple[str, str], bytes] = {}
     for row, event in zip(decoded.rows, decoded.events, strict=True):
-        value, tenant = values[row], event.tenant_id
+        value, tenant = (rewritten.get(row) or values[row]) if rewritten else values[row], event.tenant_id
         if event.event_id is None or (tenant == DEFAULT_TENANT != own):
             try:
                 value, tenant = _completed(value, event, own, now_ms)
@@ -51,16 +53,10 @@ def admit(values: Sequence[bytes], principal: Principal, redact: Redact | None =
         if allowed is not None and tenant not in allowed:
             rejections.append(Rejection(row, "$.tenant_id", "a tenant that the token speaks for", tenant[:300], _FOREIGN, _id(event)))
             continue
-        rows.append(row)
-        events.append(event)
-        kept.append(value)
-        tenants.append(tenant)
-    ready: Sequence[bytes | Reject] = kept if redact is None else redact(kept, tenants)
-    by_tenant: dict[str, list[KafkaRecord]] = {}
-    keys: dict[tuple[str, str], bytes] = {}
-    for row, event, tenant, final in zip(rows, events, tenants, ready, strict=True):
-        if not isinstance(final, bytes):
-            rejections.append(Rejection(row, *final[:4], _id(event)))
+        try:
+            final = enrichment.finish(value, event, tenant)
+        except RefusedEventError as error:
+            rejections.append(Rejection(row, *error.reject[:4], _id(event)))
             continue
         place = (tenant, event.application_id)
         key = keys.get(place)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.gateway.admission import Admitted, Redact, admit
+from sentinel.events.enrichment import Enrichment
+from services.gateway.admission import Admitted, admit
 from services.gateway.journal import Journal
 from services.gateway.limits import Limiter
 from services.gateway.metrics import DoorMetrics
@@ -25,9 +26,9 @@ class Outcome(NamedTuple):
 class Gateway:
     """Shared by all doors."""
 
-    def __init__(self, tokens: Tokens, limiter: Limiter, journal: Journal, metrics: DoorMetrics, redact: Redact | None = None) -> None:
+    def __init__(self, tokens: Tokens, limiter: Limiter, journal: Journal, metrics: DoorMetrics, enrichment: Enrichment) -> None:
         self.tokens, self.limiter, self.journal, self.metrics = tokens, limiter, journal, metrics
-        self._redact = redact
+        self._enrichment = enrichment
 
     def principal(self, credentials: str | None, tenant: str | None = None) -> Principal:
         """See `Tokens.principal`. A tenant that is over its limit is sent away here, before its body is read (RateLimitedError)."""
@@ -41,7 +42,7 @@ class Gateway:
 
         Raises RateLimitedError, UnavailableError: nothing of the batch is acknowledged, though a part of it may already be in Kafka.
         """
-        return await self.submit_admitted(door, admit(values, who, self._redact))
+        return await self.submit_admitted(door, admit(values, who, self._enrichment))
 
     async def submit_admitted(self, door: str, admitted: Admitted) -> Outcome:
         """As `submit`, for records that are checked."""

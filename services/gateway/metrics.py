@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from sentinel.events.enrichment import Enrichment
 from services.gateway.journal import Journal
 from services.gateway.limits import Limiter
-from services.gateway.redaction import DoorRedaction
 
 DOORS = ("http", "grpc", "otlp", "amqp")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -62,10 +62,10 @@ class DoorMetrics:
         if items:
             self._events[door, "ignored"].inc(items)
 
-    def watch(self, journal: Journal, limiter: Limiter, redaction: DoorRedaction) -> None:
+    def watch(self, journal: Journal, limiter: Limiter, enrichment: Enrichment) -> None:
         """Adds what others count, read when it is asked for."""
         self.registry.register(_Levels(journal, self._accepted))
-        self.registry.register(_Counts(limiter, redaction))
+        self.registry.register(_Counts(limiter, enrichment))
 
     def page(self) -> bytes:
         """The text of /metrics."""
@@ -73,8 +73,8 @@ class DoorMetrics:
 
 
 class _Counts(Collector):
-    def __init__(self, limiter: Limiter, redaction: DoorRedaction) -> None:
-        self._limiter, self._redaction = limiter, redaction
+    def __init__(self, limiter: Limiter, enrichment: Enrichment) -> None:
+        self._limiter, self._enrichment = limiter, enrichment
 
     def collect(self) -> Iterator[Metric]:
         """One reading."""
@@ -84,10 +84,10 @@ class _Counts(Collector):
             getattr(self._limiter, "fallbacks", 0),
         )
         yield CounterMetricFamily(
-            "sentinel_gateway_redacted_events", "Events in which personal data were replaced", self._redaction.redacted_events
+            "sentinel_gateway_redacted_events", "Events in which personal data were replaced", self._enrichment.redacted_events
         )
         values = CounterMetricFamily("sentinel_gateway_redacted_values", "Personal data replaced, by kind", labels=("kind",))
-        for kind, count in self._redaction.values.items():
+        for kind, count in self._enrichment.redacted_values.items():
             values.add_metric([kind], count)
         yield values
 

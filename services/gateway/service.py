@@ -26,8 +26,7 @@ from services.gateway.metrics import DoorMetrics
 from services.gateway.otlp.http import OtlpHttp
 from services.gateway.otlp.intake import OtlpIntake
 from services.gateway.overflow import OverflowLog
-from services.gateway.redaction import DoorRedaction
-from services.gateway.settings import Ports, amqp_url, certificate_of, limiter_of, overflow_folder, redactor_of, tokens_of
+from services.gateway.settings import Ports, amqp_url, certificate_of, enrichment_of, limiter_of, overflow_folder, tokens_of
 
 TOPIC = "llm-telemetry"
 DEAD_LETTERS = "llm-telemetry-dlq"
@@ -59,7 +58,7 @@ class RunningGateway:
         Raises GatewaySettingsError, OSError (a port is taken), StackError (another gateway has the overflow folder).
         """
         loop, ingestion = asyncio.get_running_loop(), config.ingestion
-        redaction = DoorRedaction(redactor_of(config))
+        enrichment = enrichment_of(config)
         tokens, wanted = tokens_of(ingestion, host), ports or Ports.of(ingestion)
         folder = overflow_folder(ingestion, data)
         log = OverflowLog(folder, ingestion.buffer.overflow.max_size) if folder is not None else None
@@ -68,8 +67,8 @@ class RunningGateway:
         )
         limiter = limiter_of(ingestion.rate_limiting)
         metrics = DoorMetrics()
-        metrics.watch(journal, limiter, redaction)
-        running = cls(Gateway(tokens, limiter, journal, metrics, redaction.redact))
+        metrics.watch(journal, limiter, enrichment)
+        running = cls(Gateway(tokens, limiter, journal, metrics, enrichment))
         try:
             await running._open(ingestion, wanted, host)
             if ingestion.protocols.amqp.enabled:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 from sentinel.config.ingestion import AmqpDoor, Ingestion, IngestRateLimit, ServerTls
 from sentinel.config.model import SentinelConfig
-from sentinel.privacy.policy import HashKeyMissingError, settings_from
+from sentinel.events.enrichment import Enrichment
+from sentinel.events.normalisation import settings_from as normalisation_of
+from sentinel.pricing.table import settings_from as pricing_of
+from sentinel.privacy.policy import HashKeyMissingError
+from sentinel.privacy.policy import settings_from as privacy_of
 from sentinel.privacy.redaction import Redactor
 from services.gateway.limits import Limiter, Limits, LocalLimiter, NoLimit, TenantLimit
 from services.gateway.shared_limits import SharedLimiter
@@ -75,12 +79,17 @@ def limiter_of(settings: IngestRateLimit) -> Limiter:
     )
 
 
-def redactor_of(config: SentinelConfig) -> Redactor:
-    """What takes personal data out of events. Raises GatewaySettingsError when values should be hashed and the key is not there."""
+def enrichment_of(config: SentinelConfig) -> Enrichment:
+    """What happens to events at the doors. Raises GatewaySettingsError when values should be hashed and the key is not there: a job masks then, a door that
+    has not opened yet can say so.
+    """
+    snapshot = config.to_snapshot()
+    privacy = privacy_of(snapshot)
     try:
-        return Redactor(settings_from(config.to_snapshot()))
+        Redactor(privacy)
     except HashKeyMissingError as error:
         raise GatewaySettingsError(str(error)) from None
+    return Enrichment(privacy, pricing_of(snapshot), normalisation_of(snapshot))
 
 
 def certificate_of(tls: ServerTls, door: str) -> tuple[str, str] | None:

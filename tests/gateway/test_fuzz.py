@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
+from sentinel.config.model import SentinelConfig
 from services.gateway.admission import admit
+from services.gateway.settings import enrichment_of
 from services.gateway.tenants import Principal
 from tests.gateway.test_grpc_door import message
 from tests.gateway.test_otlp_door import DIALECTS, export, hex_json
@@ -37,6 +39,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 EVENT = event(tenant_id="acme", correlation_id="c", metadata={"user_id": "u", "tags": {"a": "b"}})
 PLACES = places(EVENT)
+ENRICHMENT = enrichment_of(SentinelConfig())
 
 
 @given(place=st.sampled_from(PLACES), value=anything, who=st.sampled_from([OPEN, ACME]))
@@ -48,7 +51,7 @@ def test_any_value_at_any_place_of_an_event_is_judged(place: tuple[Any, ...], va
         parent = parent[step]
     parent[place[-1]] = value
     good = lines([EVENT])
-    admitted = admit([good, json.dumps(changed).encode("utf-8", "surrogatepass"), good], who)
+    admitted = admit([good, json.dumps(changed).encode("utf-8", "surrogatepass"), good], who, ENRICHMENT)
     records = [record for group in admitted.by_tenant.values() for record in group]
     assert len(records) + len(admitted.rejections) == 3
     assert len(records) >= 2, "a bad neighbour spoils nothing"

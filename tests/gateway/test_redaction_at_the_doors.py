@@ -11,7 +11,7 @@ import pytest
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
 from schemas.pb.llm.sentinel.v1.ingestion_pb2_grpc import TelemetryIngestionStub
 from sentinel.config.model import SentinelConfig
-from services.gateway.settings import GatewaySettingsError, redactor_of
+from services.gateway.settings import GatewaySettingsError, enrichment_of
 from tests.support.doors import Doors, OpenDoors, event, lines
 
 MAIL, CARD, IBAN = "ada.lovelace@example.org", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
@@ -102,4 +102,4 @@ def test_what_cannot_be_looked_through_is_refused(doors: Doors) -> None:
 def test_hashes_need_their_key() -> None:
     config = SentinelConfig.model_validate({"ingestion": {"privacy": {"action": "hash", "hashKey": "${NOT_SET_ANYWHERE}"}}})
     with pytest.raises(GatewaySettingsError, match="NOT_SET_ANYWHERE"):
-        redactor_of(config)
+        enrichment_of(config)

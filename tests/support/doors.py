@@ -21,14 +21,14 @@ TOKENS = {"tokens": [{"tenants": ["acme", "globex"], "sha256": hashlib.sha256(TO
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    """One valid event."""
+    """One valid event, to which nothing is added on its way."""
     return {
         "event_id": str(uuid.uuid4()),
         "timestamp": format_ms(time.time_ns() // 1_000_000),
         "source": {"service": "test", "host": "here"},
         "event_type": "llm.response",
         "application_id": "chat",
-        "data": {"status": "success", "latency_ms": 12.5, "model": "gpt-4", "completion_tokens": 7},
+        "data": {"status": "success", "latency_ms": 12.5, "model": "gpt-4", "completion_tokens": 7, "cost": 0.002},
         **changes,
     }
 
