@@ -21,9 +21,20 @@ ORDER BY starts_at DESC LIMIT %(limit)s
 _FIND = "SELECT * FROM sentinel.alerts WHERE alert_id = %(id)s OR alert_id LIKE %(prefix)s ORDER BY starts_at DESC LIMIT 2"
 _STORY = """
 SELECT d.decided_at AS at, d.receiver, d.outcome, d.detail, d.firing, d.resolved, d.waits_until, d.notification_id,
-       l.state AS delivery, l.attempts, l.delivered_at, l.last_error
-FROM sentinel.alert_decisions d LEFT JOIN sentinel.notification_ledger l USING (notification_id)
+       l.state AS delivery, l.attempts, l.delivered_at, l.last_error, ahead.waits_until AS queue_waits_until
+FROM sentinel.alert_decisions d
+LEFT JOIN sentinel.notification_ledger l ON d.outcome = 'sent' AND l.notification_id = d.notification_id
+LEFT JOIN LATERAL (
+    SELECT max(w.waits_until) AS waits_until FROM sentinel.alert_decisions w
+    WHERE d.outcome = 'sent' AND l.notification_id IS NULL AND w.receiver = d.receiver AND w.outcome IN ('waiting', 'failed') AND w.waits_until > now()
+) ahead ON true
 WHERE d.alert_id = %(id)s ORDER BY d.decided_at, d.decision_id
+"""
+_ENFORCED = """
+SELECT kind, target_entity, CASE WHEN state = 'enforced' AND expires_at <= now() THEN 'expired' ELSE state END AS state, reason, message,
+       enforced_at, expires_at, revoked_at
+FROM sentinel.shield_actions
+WHERE tenant_id = %(tenant)s AND (alert_id = %(id)s OR anomaly_id = ANY(%(anomalies)s)) ORDER BY enforced_at, action_id
 """
 _ANSWER = "SELECT done, detail, answered_at FROM sentinel.alert_controls WHERE control_id = %(id)s"
 _SILENCES = """
@@ -57,8 +68,14 @@ def alert(dsn: str, name: str) -> Row:
 
 
 def story(dsn: str, alert_id: str) -> list[Row]:
-    """Every decision about an alert in order, with what became of the messages."""
+    """Every decision about an alert in order, the dispatcher's among them. `queue_waits_until`: until when, at least, a message that the
+    dispatcher did not take up yet waits for others to the same receiver."""
     return _rows(dsn, _STORY, id=alert_id)
+
+
+def enforced(dsn: str, alert: Row) -> list[Row]:
+    """What Shield was asked to do by an alert and its anomalies, and what became of it."""
+    return _rows(dsn, _ENFORCED, id=alert["alert_id"], tenant=alert["tenant_id"], anomalies=list(alert["anomaly_ids"] or ()))
 
 
 def answer(dsn: str, control_id: str) -> Row | None:

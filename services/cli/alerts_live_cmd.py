@@ -66,9 +66,9 @@ def explain(alert: Alert, output: Form = Output.table, dsn: Dsn = None) -> None:
     with _failures():
         address = postgres_dsn(dsn)
         found = store.alert(address, alert)
-        story = store.story(address, found["alert_id"])
+        story, enforced = store.story(address, found["alert_id"]), store.enforced(address, found)
     if output is Output.json:
-        print_json({"alert": _plain(found), "decisions": [_plain(row) for row in story]})
+        print_json({"alert": _plain(found), "decisions": [_plain(row) for row in story], "shield": [_plain(row) for row in enforced]})
         return
     print(f"{found['alert_id']}  {found['status']}  {found['severity']}  {found['tenant_id']}  definition {found['definition_id']}")
     ended = f", over since {_time(found['ends_at'])}" if found["ends_at"] else ""
@@ -78,6 +78,8 @@ def explain(alert: Alert, output: Form = Output.table, dsn: Dsn = None) -> None:
         print("nothing was decided yet: nobody is to be told, or the group waits for its first message")
     for row in story:
         print(f"{_time(row['at'])}  {row['receiver'] or '-':<20}  {_sentence(row)}")
+    for row in enforced:
+        print(f"{_time(row['enforced_at'])}  {'shield':<20}  {_enforcement(row)}")
 
 
 def silences(tenant: Tenant = None, output: Form = Output.table, dsn: Dsn = None) -> None:
@@ -161,17 +163,16 @@ def _sentence(row: store.Row) -> str:
     if row["waits_until"]:
         text += f", until {_time(row['waits_until'])}"
     if row["notification_id"]:
-        text += f", message {row['notification_id'][:8]} "
-        text += {
-            None: "waits for the dispatcher",
-            "delivered": f"was delivered {_time(row['delivered_at'])}" + (f" at attempt {row['attempts']}" if row["attempts"] > 1 else "")
-            if row["attempts"] is not None
-            else "",
-            "sending": "is being sent",
-            "failed": f"failed {row['attempts']} times, is tried again: {row['last_error']}",
-            "dead": f"was given up after {row['attempts']} attempts: {row['last_error']}",
-        }.get(row["delivery"], str(row["delivery"]))
+        text += f", message {row['notification_id'][:8]}"
+    if row["outcome"] == "sent" and row["delivery"] is None:
+        text += " waits for the dispatcher"
+        text += f", which waits for the receiver until {_time(row['queue_waits_until'])}" if row["queue_waits_until"] else ""
     return text
+
+
+def _enforcement(row: store.Row) -> str:
+    end = f"revoked {_time(row['revoked_at'])}" if row["revoked_at"] else f"until {_time(row['expires_at'])}"
+    return f"{row['state']}: {row['kind']} of {row['target_entity']}, {end}" + (f": {row['message']}" if row["message"] else "")
 
 
 def _until(duration: str) -> int:

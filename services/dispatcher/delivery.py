@@ -11,14 +11,15 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 import stamina
 
 from services.dispatcher.errors import SendError
 from services.dispatcher.events import log_event, plain
 from services.dispatcher.gate import Gates
-from services.dispatcher.ledger import Ledger
+from services.dispatcher.ledger import Ledger, Message
 from services.dispatcher.notification import digest
 
 
@@ -67,15 +68,6 @@ class DeadLetter:
     title: str
     reason: str
     attempts: int
-
-
-class Message(Protocol):
-    """What a record holds, whoever it is for; the ledger goes by `notification_id`."""
-
-    notification_id: str
-    receiver: str
-    tenant_id: str
-    title: str
 
 
 Sent = TypeVar("Sent", bound=Message)
@@ -137,33 +129,34 @@ class Delivery(Generic[Sent]):
         try:
             async for attempt in _attempts(policy):
                 with attempt:
-                    await self._gates.passage(notification.receiver)
+                    await self._gates.passage(notification.receiver, partial(self._ledger.waits, notification))
                     attempts = attempt.num
-                    await _to_the_end(self._attempt(notification, attempts, policy.attempt_timeout_s), policy.grace_s)
+                    follows_s = attempt.next_wait if attempts < policy.attempts else None
+                    await _to_the_end(self._attempt(notification, attempts, policy, follows_s), policy.grace_s)
         except SendError as error:
             letter = DeadLetter(record, key, notification.receiver, notification.title, str(error), attempts)
             await self._bury(letter)
-            await self._ledger.dead(key, str(error))
+            await self._ledger.dead(notification, str(error))
             log_event("dead", notification_id=key, receiver=notification.receiver, attempts=attempts, error=str(error))
             return Outcome.DEAD
         return Outcome.DELIVERED
 
-    async def _attempt(self, notification: Sent, number: int, timeout_s: float) -> None:
-        """One attempt, booked either way."""
+    async def _attempt(self, notification: Sent, number: int, policy: RetryPolicy, follows_s: float | None) -> None:
+        """One attempt, booked either way; another follows after so many seconds at the earliest, or none."""
         key, receiver = notification.notification_id, notification.receiver
         started = asyncio.get_running_loop().time()
         try:
             with self._gates.attempt(receiver):
-                note = await self._bounded(notification, timeout_s)
+                note = await self._bounded(notification, policy.attempt_timeout_s)
         except SendError as error:
-            await self._ledger.failed(key, str(error))
+            wait_s = None if follows_s is None or not error.retryable else _wait_s(error, policy) or follows_s
+            await self._ledger.failed(notification, str(error), wait_s)
             log_event("failed", notification_id=key, receiver=receiver, attempt=number, retryable=error.retryable, error=str(error))
             raise
         took_ms = round((asyncio.get_running_loop().time() - started) * 1000)
-        await self._ledger.delivered(key, note)
+        await self._ledger.delivered(notification, note)
         tenant = notification.tenant_id
         log_event("delivered", notification_id=key, receiver=receiver, tenant_id=tenant, attempt=number, took_ms=took_ms, note=note)
-
 
     async def _bounded(self, notification: Sent, timeout_s: float) -> str | None:
         """The send, whose only failure is SendError."""
@@ -179,13 +172,18 @@ class Delivery(Generic[Sent]):
             raise SendError(f"unexpected {type(error).__name__}", retryable=True) from error
 
 
+def _wait_s(error: SendError, policy: RetryPolicy) -> float | None:
+    """The wait that the receiver asked for instead of ours; None when it did not, or asked for less than our shortest."""
+    if error.retry_after_s is None or error.retry_after_s <= policy.wait_initial_s:
+        return None
+    return min(error.retry_after_s, policy.retry_after_max_s)
+
+
 def _attempts(policy: RetryPolicy) -> AsyncIterable[stamina.Attempt]:
     def may_retry(error: Exception) -> bool | float:
         if not isinstance(error, SendError) or not error.retryable:
             return False
-        if error.retry_after_s is not None and error.retry_after_s > policy.wait_initial_s:
-            return min(error.retry_after_s, policy.retry_after_max_s)
-        return True
+        return _wait_s(error, policy) or True
 
     return stamina.retry_context(
         may_retry,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,13 @@ class BreakerPolicy:
     open_s: float = 30.0
 
 
+Waits = Callable[[str, float], Awaitable[None]]
+
+
+async def _unsaid(_why: str, _wait_s: float) -> None:
+    """Nobody is told."""
+
+
 class Gates:
     """One gate a receiver. While its circuit is open nothing is sent to a receiver, and no attempt is used up."""
 
@@ -38,10 +45,12 @@ class Gates:
         self._breakers: dict[str, tuple[pybreaker.CircuitBreaker, pybreaker.CircuitMemoryStorage]] = {}
         self._limiter: MovingWindowRateLimiter | None = None
 
-    async def passage(self, receiver: str) -> None:
-        """Returns when the receiver may be tried: its circuit is not open, and its messages of the last minute leave room for one."""
+    async def passage(self, receiver: str, waits: Waits = _unsaid) -> None:
+        """Returns when the receiver may be tried: its circuit is not open, and its messages of the last minute leave room for one.
+        Before each wait, `waits` is told why and how many seconds."""
         while (wait_s := self._open_for_s(receiver)) > 0:
-            await asyncio.sleep(wait_s)
+            await waits(f"the circuit of the receiver is open after {self._policy.failures} failures in a row", wait_s)
+            await asyncio.sleep(self._open_for_s(receiver))
         limit = self._per_minute(receiver)
         if limit <= 0:
             return
@@ -50,7 +59,9 @@ class Gates:
         item = RateLimitItemPerMinute(limit)
         while not await self._limiter.hit(item, receiver):
             free_at_s, _ = await self._limiter.get_window_stats(item, receiver)
-            await asyncio.sleep(max(0.05, free_at_s - time.time()))
+            wait_s = max(0.05, free_at_s - time.time())
+            await waits(f"the rate limit of {limit} messages a minute", wait_s)
+            await asyncio.sleep(wait_s)
 
     @contextmanager
     def attempt(self, receiver: str) -> Iterator[None]:
