@@ -55,7 +55,10 @@ class CompiledDefinition:
         self.direct = direct_route(root, definition.id, definition.receivers, definition.escalation) if definition.receivers else None
         asks = config.incident_auto_create or any(action.type == "incident" for action in definition.actions)
         incidents = tuple(receiver.name for receiver in config.receivers if receiver.type == "incident") if asks else ()
-        self.incident = direct_route(root, f"{definition.id} incident", incidents) if incidents else None
+        webhooks = definition.named_by("webhook")
+        self.beside = tuple(
+            direct_route(root, f"{definition.id} {what}", names) for what, names in (("incident", incidents), ("webhook", webhooks)) if names
+        )
         self.max_frequency_ms = round((definition.max_frequency_s or 0) * 1000)
         self.cap, self.cap_window_ms = definition.max_notifications, round(definition.notifications_window_s * 1000)
         self.window_ms = None if definition.aggregation_window_s is None else round(definition.aggregation_window_s * 1000)
@@ -124,10 +127,12 @@ class Policy:
         return labels_of(anomaly, alertname, definition.labels_for(anomaly), group_by, definition.source.severity or anomaly.severity)
 
     def routes(self, definition: CompiledDefinition, labels: Mapping[str, str]) -> list[RouteNode]:
-        """Where an alert with these labels goes: to the receivers that the definition names, else through the routing tree; beside them
-        to the Incident Manager when it is to be told."""
+        """Where an alert with these labels goes: to the receivers that the definition names, else through the routing tree, unless its actions
+        are others; beside them to its webhooks, and to the Incident Manager when it is to be told."""
+        if not definition.source.notifies:
+            return list(definition.beside)
         chosen = [definition.direct] if definition.direct is not None else self._routed(definition, labels)
-        return chosen if definition.incident is None else [*chosen, definition.incident]
+        return [*chosen, *definition.beside]
 
     def _routed(self, definition: CompiledDefinition, labels: Mapping[str, str]) -> list[RouteNode]:
         key = (definition.source.id, tuple(labels.items()))
@@ -146,7 +151,9 @@ class Policy:
         """Label names to group by: the definition's own, else those of each route that matches, else the general ones."""
         if definition.group_by is not None:
             return [definition.group_by]
-        return list(dict.fromkeys(self.group_by(route) for route in self.routes(definition, labels)))
+        found = [self.group_by(route) for route in self.routes(definition, labels)]
+        # Nobody is told, and there is an alert nevertheless: it is listed, and Shield may be asked.
+        return list(dict.fromkeys(found)) or [self.group_by(self.root)]
 
 
 _recent: list[tuple[RuntimeConfig, Policy]] = []

@@ -226,7 +226,7 @@ class Telling:
 
     def _route(self, name: str) -> RouteNode:
         """The route of a group. One that is no longer configured lives on to tell the end: its id begins with NUL."""
-        for own in (self._definition.direct, self._definition.incident):
+        for own in (self._definition.direct, *self._definition.beside):
             if own is not None and own.id == name:
                 return own
         found = self._policy.by_id.get(name)
@@ -246,7 +246,14 @@ class Telling:
         return [integration for integration in found if integration.receiver not in others]
 
     def _escalation(self, route: RouteNode) -> Escalation | None:
-        return self._policy.escalations.get(self._definition.source.escalation or route.escalation)
+        """The policy of a route's group. Where several groups of the alert have the same one, the first goes by it, so that nobody is told twice."""
+        name = self._policy_name(route)
+        leading = next((clock.route_id for clock in self.state.clocks if self._policy_name(self._route(clock.route_id)) == name), route.id)
+        return self._policy.escalations.get(name) if leading == route.id else None
+
+    def _policy_name(self, route: RouteNode) -> str:
+        beside = any(own.id == route.id for own in self._definition.beside)
+        return "" if beside else self._definition.source.escalation or route.escalation
 
     def _awake(self, clock: Clock) -> Group:
         alerts = {name: self.state.members[name] for name in clock.names if name in self.state.members}

@@ -19,13 +19,15 @@ _NO_MANAGER = "there is no integrations.incidentManager: nobody is told of an in
 
 
 def action_findings(config: SentinelConfig) -> Iterator[Finding]:
-    """Settings of Shield actions that are wrong, and receivers of incidents without an Incident Manager."""
+    """Settings of Shield actions that are wrong, webhook actions without an address, and receivers of incidents without an Incident Manager."""
     manager = config.integrations.incident_manager
     for number, receiver in enumerate(config.alerting.receivers):
         if receiver.type == "incident" and not (manager and manager.enabled):
             wanted = "expected integrations.incidentManager with an endpoint, which a receiver of type incident speaks to"
             yield Finding(("alerting", "receivers", number, "type"), shown(receiver.type), wanted)
     for path, _, action in _of_definitions(config):
+        if action.type == "webhook" and not (action.config and action.config.receivers):
+            yield Finding((*path, "config"), "", "expected url or urlFile, or the names of receivers")
         if action.type == "shield":
             yield from _shield_settings(action, (*path, "config"))
 

@@ -154,11 +154,5 @@ def _replaced_stores(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
 
 def _alerting(config: SentinelConfig) -> Iterator[tuple[Path, str]]:
     alerting = config.alerting
-    for number, definition in enumerate(alerting.definitions):
-        path: Path = ("alerting", "definitions", number)
-        for position, action in enumerate(definition.actions):
-            if action.type == "webhook":
-                text = f"definition {definition.alert_id}: action {action.type} is kept, and not done by this release"
-                yield (*path, "actions", position, "type"), text
     if alerting.routing.default_receiver is None:
         yield ("alerting", "routing", "defaultReceiver"), "there is none: alerts that match no route are recorded, and nobody is told"

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sentinel.config.action_receivers import with_webhook_receivers
 from sentinel.config.canonical import Canonical, Path, canonical, canonical_keys
 from sentinel.config.checks import broken_references, warnings
 from sentinel.config.document import MAX_BYTES, DocumentError, read_document
@@ -65,6 +66,8 @@ def parse_config(
         document = merged(document, canonical_keys(overrides, SentinelConfig, loose=True))
         reader.environment = canonical_keys(overrides, SentinelConfig, loose=True)
     complete = _with_defaults(document)
+    if isinstance(complete["alerting"], dict):
+        complete["alerting"], reader.moved = with_webhook_receivers(complete["alerting"])
     try:
         config = SentinelConfig.model_validate(complete)
     except ValidationError as error:
@@ -84,6 +87,7 @@ class _Reader:
         self.base_folder = base_folder
         self.notes: list[str] = []
         self.environment: dict[str, Any] = {}
+        self.moved: dict[Path, Path] = {}
         self._canonical = Canonical({})
         self._files: dict[Path, tuple[str, Canonical]] = {}
 
@@ -139,6 +143,9 @@ class _Reader:
         return result
 
     def _place(self, path: Path) -> tuple[str, Path]:
+        for prefix, written in self.moved.items():
+            if path[: len(prefix)] == prefix:
+                path = (*written, *path[len(prefix) :])
         for prefix, (file, included) in self._files.items():
             if path[: len(prefix)] == prefix:
                 return file, included.original_path(path)

@@ -166,7 +166,16 @@ class Definition(msgspec.Struct, frozen=True):
     @property
     def receivers(self) -> tuple[str, ...]:
         """Receivers that the notification actions name, in order, each once."""
-        names = (name for action in self.actions if action.type == "notification" for name in action.config.get("receivers", ()))
+        return self.named_by("notification")
+
+    @property
+    def notifies(self) -> bool:
+        """Whether people are told, by the routes unless receivers are named: the actions say so, or there are none."""
+        return not self.actions or any(action.type == "notification" for action in self.actions)
+
+    def named_by(self, kind: str) -> tuple[str, ...]:
+        """Receivers that the actions of a type name, in order, each once."""
+        names = (name for action in self.actions if action.type == kind for name in action.config.get("receivers", ()))
         return tuple(dict.fromkeys(names))
 
 

@@ -54,6 +54,7 @@ alerting:
         ("{type: notification}", MANAGER % ", autoCreate: {enabled: true}", {"hook", "incident-manager"}),
         ("{type: notification}", MANAGER % ", enabled: false, autoCreate: {enabled: true}", {"hook"}),
         ("{type: notification}, {type: incident}", "", {"hook"}),
+        ("{type: incident}", MANAGER % "", {"incident-manager"}),
     ],
 )
 def test_beside_the_routes(actions: str, integrations: str, receivers: set[str]) -> None:
