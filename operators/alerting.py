@@ -1,4 +1,7 @@
-"""The life cycle of alerts, keyed by alert (tenant, definition, group); waits run on processing time, since idle inputs must not stop them."""
+"""The life cycle of alerts, keyed by shard; waits run on processing time, since idle inputs must not stop them.
+
+A shard's alerts live as long as this instance, and each alert that a call changed is written within the call; a restore makes new instances.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from typing import Any
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, RuntimeContext
+from pyflink.datastream.state import MapState, MapStateDescriptor
 
 from operators.muted import MutedFunction
 from operators.sink_types import row_type
+from sentinel.alerting.alert_shard import AlertShard
 from sentinel.alerting.control import Answer, Control
-from sentinel.alerting.group import AlertGroup
-from sentinel.alerting.matching import AlertKey
 from sentinel.alerting.records import AlertRecord, NotificationRecord, Output
 from sentinel.anomaly import Anomaly
 from sentinel.sink_rows import (
@@ -28,55 +31,78 @@ from sentinel.sink_rows import (
 )
 from sentinel.timestamps import to_rfc3339
 
-INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING()])
-"""(alert key, JSON of an anomaly or of a request)"""
+INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING(), Types.STRING()])
+"""(shard of the alert key, alert key, JSON of an anomaly or of a request)"""
 OUTPUT_TYPE = row_type(ALERT_COLUMNS)
 NOTIFICATIONS = OutputTag("notifications", row_type(NOTIFICATION_COLUMNS))
 DECISIONS = OutputTag("decisions", row_type(DECISION_COLUMNS))
 CONTROLS = OutputTag("controls", row_type(CONTROL_COLUMNS))
 _CONTROL = '{"control_id"'
 """What the JSON of a request begins with; an anomaly's begins otherwise."""
+LOOK_AROUND_MS = 5_000
+"""How long a shard that nothing reaches may not have seen new silences, sources of inhibition and configurations. They count from the next tick of
+an alert's groups on, and group_interval is longer as a rule."""
 
 
 class Alerting(MutedFunction):
     """In: rows of `INPUT_TYPE`. Out: rows of `ALERT_COLUMNS`; beside them the other three."""
 
-    def __init__(self, snapshot: bytes) -> None:
-        super().__init__(snapshot, "alerting")
-
     def open(self, runtime_context: RuntimeContext) -> None:
         super().open(runtime_context)
+        descriptor = MapStateDescriptor("alerts", Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()))
+        self._states: MapState = runtime_context.get_map_state(descriptor)
         # Before it nobody watched: an outage of ours must not resolve alerts.
         self._running_since_ms = time.time_ns() // 1_000_000
+        self._shards: dict[str, AlertShard] = {}
+        self._timers: dict[str, int] = {}
 
     def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterable[Any]:
-        group = self._group(value[0], ctx)
+        name, key, record = value
         now_ms = ctx.timer_service().current_processing_time()
-        if not value[1].startswith(_CONTROL):
-            yield from self._finish(group, group.on_anomaly(Anomaly.from_json(value[1]), now_ms), now_ms, ctx)
+        shard = self._shard(name, now_ms, ctx)
+        if not record.startswith(_CONTROL):
+            yield from self._finish(name, shard, shard.on_anomaly(key, Anomaly.from_json(record), now_ms), now_ms, ctx)
             return
-        control = Control.from_json(value[1])
-        answer, outputs = group.on_control(control, now_ms)
-        yield from self._finish(group, outputs, now_ms, ctx)
+        control = Control.from_json(record)
+        answer, outputs = shard.on_control(key, control, now_ms)
+        yield from self._finish(name, shard, outputs, now_ms, ctx)
         yield CONTROLS, Row(*control_row(control, answer, to_rfc3339(now_ms)))
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterable[Any]:
-        group = self._group(ctx.get_current_key(), ctx)
-        yield from self._finish(group, group.on_timer(timestamp), timestamp, ctx)
+        name = ctx.get_current_key()
+        if self._timers.get(name, timestamp) != timestamp:
+            # An earlier one has taken its place.
+            return
+        self._timers.pop(name, None)
+        now_ms = max(timestamp, ctx.timer_service().current_processing_time())
+        shard = self._shard(name, now_ms, ctx)
+        yield from self._finish(name, shard, shard.on_time(now_ms), now_ms, ctx)
 
     def answered(self, control: Control, answer: Answer, now_ms: int) -> Iterator[Any]:
         """The row of a request that every subtask got."""
         yield CONTROLS, Row(*control_row(control, answer, to_rfc3339(now_ms)))
 
-    def _group(self, key: str, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> AlertGroup:
-        known = AlertKey.from_text(key)
-        return AlertGroup.from_state(known, self.load(), self.config(ctx), self._running_since_ms, self.mutes(ctx).of(known.tenant_id))
+    def _shard(self, name: str, now_ms: int, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> AlertShard:
+        config, mutes = self.config(ctx), self.mutes(ctx)
+        shard = self._shards.get(name)
+        if shard is None:
+            stored = [(str(key), bytes(state)) for key, state in self._states.items()]
+            shard = self._shards[name] = AlertShard(stored, config, mutes, self._running_since_ms, now_ms)
+        else:
+            shard.look_around(config, mutes, now_ms)
+        return shard
 
-    def _finish(self, group: AlertGroup, outputs: list[Output], now_ms: int, ctx: Any) -> Iterator[Any]:
-        self.save(group.to_state())
-        due_ms = group.next_timer()
-        if due_ms is not None:
-            ctx.timer_service().register_processing_time_timer(due_ms)
+    def _finish(self, name: str, shard: AlertShard, outputs: list[Output], now_ms: int, ctx: Any) -> Iterator[Any]:
+        for key, state in shard.written().items():
+            if state:
+                self._states.put(key, state)
+            else:
+                self._states.remove(key)
+        if len(shard):
+            due_ms = min(now_ms + LOOK_AROUND_MS, shard.next_timer() or now_ms + LOOK_AROUND_MS)
+            if due_ms < self._timers.get(name, due_ms + 1):
+                ctx.timer_service().register_processing_time_timer(due_ms)
+                self._timers[name] = due_ms
         for output in outputs:
             if isinstance(output, AlertRecord):
                 yield Row(*alert_row(output, to_rfc3339(now_ms)))

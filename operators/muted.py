@@ -12,7 +12,7 @@ from pyflink.common import Types
 from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 
-from operators.configured import ConfiguredFunction
+from operators.broadcast_configuration import BroadcastConfiguration
 from sentinel.alerting.control import Answer, Control
 from sentinel.alerting.inhibition import InhibitSource, TenantMutes
 from sentinel.alerting.muting import Silence
@@ -25,11 +25,10 @@ _SWEEP_MS = 60_000
 _log = logging.getLogger(__name__)
 
 
-class MutedFunction(ConfiguredFunction):
+class MutedFunction(BroadcastConfiguration):
     """A configured function that knows what is silenced and inhibited, tenant by tenant."""
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        super().open(runtime_context)
         self._first = runtime_context.get_index_of_this_subtask() == 0
         self._muted: tuple[RuntimeConfig, TenantMutes] | None = None
         self._swept_ms = 0
@@ -90,4 +89,4 @@ class MutedFunction(ConfiguredFunction):
         for name in over:
             sources.remove(name)
         if ended or over:
-            self._muted = None
+            self.mutes(ctx).forget_ended(now_ms)

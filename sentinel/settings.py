@@ -22,7 +22,9 @@ class JobSettings(BaseSettings):
     opensearch_url: str = "http://127.0.0.1:9200"
     telemetry_topics: str = Field("llm-telemetry;llm-metrics", description="input topics, separated by ';'")
     lateness_ms: int = Field(2_000, ge=0, description="how far out of order events of a partition may arrive")
-    idle_ms: int = Field(60_000, ge=100, description="after this long without records or pulses a partition no longer holds event time back")
+    idle_ms: int = Field(
+        60_000, ge=100, description="after this long without records or pulses a partition no longer holds event time back"
+    )
     hop_delivery: str = Field("exactly-once", pattern="^(exactly-once|at-least-once)$", description="guarantee of the topics between jobs")
 
     def database_password(self) -> str:

@@ -36,7 +36,11 @@ def of_detector(actions: Sequence[DetectorAction], anomaly: Anomaly) -> list[dic
 def of_definition(definition: Definition, alert_id: str, labels: Mapping[str, str], reason: str, timestamp: str) -> list[dict[str, Any]]:
     """Requests for an alert, about what its labels name: user, else model, else application."""
     wanted = [action.config for action in definition.actions if action.type == "shield" and action.config.get("action")]
-    entities = {kind: labels[name] for kind, name in (("user", "user_id"), ("model", "model"), ("application", "application_id")) if labels.get(name)}
+    entities = {
+        kind: labels[name]
+        for kind, name in (("user", "user_id"), ("model", "model"), ("application", "application_id"))
+        if labels.get(name)
+    }
     tenant = labels.get("tenant_id", "")
     return [
         _request(stable_id("shield", alert_id, number), str(settings["action"]), settings, tenant, entities, reason, timestamp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _LATEST_MS = 253_402_300_799_999
 """The last millisecond of year 9999, the last one that RFC 3339 can write."""
@@ -10,8 +11,14 @@ _LATEST_MS = 253_402_300_799_999
 
 def to_rfc3339(epoch_ms: int) -> str:
     """`2025-11-06T12:34:56.789Z` for an epoch in milliseconds; times before 1970 or after 9999 are written as the nearest of these."""
-    epoch_ms = min(max(epoch_ms, 0), _LATEST_MS)
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{epoch_ms % 1000:03d}Z"
+    second, millis = divmod(min(max(epoch_ms, 0), _LATEST_MS), 1000)
+    return f"{_second(second)}.{millis:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(epoch_s: int) -> str:
+    """Times come in crowds, and `strftime` costs as much as the rest of a record."""
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def from_rfc3339(text: str) -> int:

@@ -37,14 +37,16 @@ def alerts(
     view_of(t_env, "inhibiting", inhibiting)
     # A request about one alert goes where the alert lives; silences, like the configuration, go everywhere.
     of_key = "SELECT f0 AS alert_key, f1 AS record FROM routed UNION ALL SELECT alert_key, record FROM requests WHERE alert_key <> ''"
+    # 256 shards. They are part of the state.
+    of_shard = f"SELECT SUBSTRING(MD5(alert_key), 1, 2) AS shard, alert_key, record FROM ({of_key})"
     for_all = """
         SELECT record FROM configuration UNION ALL SELECT record FROM inhibiting
         UNION ALL SELECT record FROM requests WHERE alert_key IS NULL OR alert_key = ''
     """
-    keyed = keyed_rows(t_env, of_key, alerting.INPUT_TYPE)
+    keyed = keyed_rows(t_env, of_shard, alerting.INPUT_TYPE)
     everywhere = rows_for_python(t_env, t_env.sql_query(for_all)).broadcast(CONFIGURATION, SILENCES, SOURCES)
     rows = keyed.connect(everywhere).process(alerting.Alerting(snapshot), output_type=alerting.OUTPUT_TYPE)
-    rows = rows.name("alert life cycle").uid("alerting")
+    rows = rows.name("alert life cycle").uid("alert-shards")
     return {
         "alerts": rows,
         "notifications": rows.get_side_output(alerting.NOTIFICATIONS),

@@ -14,7 +14,7 @@ from sentinel.alerting.labels import common, fingerprint
 from sentinel.alerting.matching import AlertKey
 from sentinel.alerting.muting import Mutes
 from sentinel.alerting.notification import alert_record, annotations_of
-from sentinel.alerting.policy import CompiledDefinition, policy_of
+from sentinel.alerting.policy import policy_of
 from sentinel.alerting.records import MAX_ANOMALY_IDS, Output, alert_id
 from sentinel.alerting.state import GroupState, Member, Sample, decode, encode, rank
 from sentinel.alerting.telling import Telling
@@ -24,6 +24,9 @@ from sentinel.timestamps import from_rfc3339, to_rfc3339
 
 MAX_MEMBERS = 50
 """Label sets told apart in one alert; further ones are put together by severity."""
+
+REPORT_MS = 1_000
+"""Least time between two records of an alert that differ only in how often and when its anomalies occurred."""
 
 MEMORY_MS = 3_600_000
 """How long (processing time) a key is remembered after its alert, so that replays and late updates find it."""
@@ -35,7 +38,7 @@ class AlertGroup:
     def __init__(
         self, key: AlertKey, state: GroupState, config: RuntimeConfig, running_since_ms: int = 0, mutes: Mutes | None = None
     ) -> None:
-        self._key = key
+        self.key = key
         self._state = state
         self._running_since = running_since_ms
         self._mutes = mutes
@@ -69,10 +72,20 @@ class AlertGroup:
 
     def apply_config(self, config: RuntimeConfig) -> None:
         """Use another configuration from now on. What was told stays told; new receivers are told after their group_wait."""
-        self._policy = policy_of(config)
-        self._definition = self._policy.definitions.get(self._key.definition_id)
+        self._config, self._policy = config, policy_of(config)
+        self._definition = self._policy.definitions.get(self.key.definition_id)
         mutes = self._mutes or self._policy.mutes
-        self._telling = Telling(self._key, self._state, self._policy, self._definition, mutes, self._running_since)
+        self._telling = Telling(self.key, self._state, self._policy, self._definition, mutes, self._running_since)
+
+    def adopt(self, config: RuntimeConfig, mutes: Mutes | None) -> None:
+        """As `apply_config`, with other mutes. Does nothing when both are in use already."""
+        if config is not self._config or mutes is not self._mutes:
+            self._mutes = mutes
+            self.apply_config(config)
+
+    def wake(self, now_ms: int) -> None:
+        """Something outside changed (silences, inhibition, configuration): every group looks again at its next tick."""
+        self._telling.wake(now_ms + 1)
 
     def next_timer(self) -> int | None:
         """When `on_timer` is due next, or None."""
@@ -80,6 +93,8 @@ class AlertGroup:
         due = [member.ends_at for member in state.members.values() if member.firing and state.fires_at is not None]
         if state.phase == "pending" and state.fires_at is not None:
             due.append(state.fires_at)
+        if state.unreported:
+            due.append(state.reported_at + REPORT_MS)
         if (told := self._telling.next_due()) is not None:
             due.append(told)
         return min(due, default=state.forget_at)
@@ -96,19 +111,25 @@ class AlertGroup:
         """
         outputs = [*self._adopt_version(now_ms), *self._advance(now_ms)]
         joined: list[Output] = []
+        before = (self._state.alert_id, self._state.labels, self._state.severity)
         if self._fold(anomaly, now_ms, joined):
-            if self._state.phase == "firing":
-                outputs.append(alert_record(self._key, self._state, self._policy))
+            state = self._state
+            if state.phase == "firing":
+                if joined or before != (state.alert_id, state.labels, state.severity) or now_ms >= state.reported_at + REPORT_MS:
+                    outputs.append(self._report(now_ms))
+                else:
+                    state.unreported = True
             outputs += [*joined, *self._advance(now_ms)]
         return outputs
 
     def on_control(self, control: Control, now_ms: int) -> tuple[Answer, list[Output]]:
         """Do what somebody asks for: acknowledge, unacknowledge, snooze, escalate, resolve. The answer says what came of it."""
         outputs = [*self._adopt_version(now_ms), *self._advance(now_ms)]
-        answer, changed = apply(control, self._key, self._state, self._telling, now_ms)
+        answer, changed = apply(control, self.key, self._state, self._telling, now_ms)
         outputs += changed
+        self._telling.wake(now_ms + 1)
         if answer.done and self._state.phase == "firing":
-            outputs.append(alert_record(self._key, self._state, self._policy))
+            outputs.append(self._report(now_ms))
         return answer, [*outputs, *self._advance(now_ms)]
 
     def _advance(self, now: int) -> Iterator[Output]:
@@ -120,9 +141,15 @@ class AlertGroup:
             if state.phase == "pending" and state.fires_at is not None and state.fires_at <= due:
                 state.phase = "firing"
                 state.alert_id = state.alert_id or self._alert_id(state.starts_at)
-                yield alert_record(self._key, state, self._policy)
+                yield self._report(due)
             yield from self._expire(due)
+            if state.unreported and state.reported_at + REPORT_MS <= due:
+                yield self._report(due)
             yield from self._telling.turn(due)
+
+    def _report(self, now: int) -> Output:
+        self._state.reported_at, self._state.unreported = now, False
+        return alert_record(self.key, self._state, self._policy)
 
     def _replace(self, state: GroupState) -> None:
         self._state = self._telling.state = state
@@ -153,10 +180,12 @@ class AlertGroup:
     def _member(self, anomaly: Anomaly, first_seen: int, last_seen: int, now: int) -> tuple[str, bool]:
         """Bring the label set of the anomaly up to date; its fingerprint, and whether it begins to fire with this record."""
         members = self._state.members
-        labels = self._policy.labels(anomaly, self._definition or self._unknown_definition(), self._key.group_names)
+        labels = self._policy.labels(
+            anomaly, self._definition or self._policy.unknown_definition(self.key.definition_id), self.key.group_names
+        )
         name = fingerprint(labels)
         if name not in members and len(members) >= MAX_MEMBERS:
-            kept = {"alertname", "tenant_id", "severity", *self._key.group_names}
+            kept = {"alertname", "tenant_id", "severity", *self.key.group_names}
             labels = {label: value for label, value in labels.items() if label in kept}
             name = fingerprint(labels)
         newest = (last_seen, anomaly.anomaly_id)
@@ -236,29 +265,18 @@ class AlertGroup:
                 return
             state.flapping = False
         state.ends = [*state.ends, due][-flap.changes :] if flap.changes else []
+        self._telling.wake(due)
         for member in expired:
             member.firing = False
         if not any(member.firing for member in state.members.values()):
             state.phase, state.fires_at = "resolved", None
             definition = self._definition
             state.forget_at = due + max(MEMORY_MS, definition.max_frequency_ms if definition else 0)
-            yield alert_record(self._key, state, self._policy)
+            yield self._report(due)
 
     def _begin_again(self, *, reopen: bool) -> GroupState:
         """After a resolved alert: the same alert again when an anomaly of it goes on, otherwise a new one."""
-        state = self._state
-        fresh = GroupState(seen=state.seen, told=state.told, log=state.log, config_version=state.config_version)
-        fresh.clocks, fresh.decisions = state.clocks, state.decisions
-        fresh.ends, fresh.flapping = state.ends, state.flapping
-        fresh.members = {name: member for name, member in state.members.items() if any(name in clock.names for clock in state.clocks)}
-        if reopen:
-            fresh.alert_id, fresh.starts_at, fresh.count, fresh.severity = state.alert_id, state.starts_at, state.count, state.severity
-            fresh.anomaly_ids, fresh.labels, fresh.last_seen = state.anomaly_ids, state.labels, state.last_seen
-            fresh.receivers = state.receivers
-        else:
-            fresh.decisions = 0
-            for told in state.told.values():
-                told.sequence = 0
+        fresh = self._state.successor(reopen=reopen)
         self._replace(fresh)
         return fresh
 
@@ -267,6 +285,7 @@ class AlertGroup:
         if state.config_version == self._policy.version:
             return
         state.config_version = self._policy.version
+        self._telling.wake(now)
         self._telling.leave_old_routes()
         if state.fires_at is None:
             return
@@ -274,8 +293,5 @@ class AlertGroup:
             if member.firing:
                 yield from self._announce(name, now)
 
-    def _unknown_definition(self) -> CompiledDefinition:
-        return self._policy.unknown_definition(self._key.definition_id)
-
     def _alert_id(self, starts_at: int) -> str:
-        return alert_id(self._key.tenant_id, self._key.definition_id, self._key.group_text(), to_rfc3339(starts_at))
+        return alert_id(self.key.tenant_id, self.key.definition_id, self.key.group_text(), to_rfc3339(starts_at))

@@ -67,6 +67,8 @@ class TenantMutes:
         self._silences: dict[str, Silences] = {}
         self._inhibitors: dict[str, Inhibitor] = {}
         self._by_tenant: dict[str, Mutes] = {}
+        self.serial = 0
+        self._changed: dict[str, int] = {}
 
     def of(self, tenant_id: str) -> Mutes:
         """What is in force for a tenant."""
@@ -77,14 +79,27 @@ class TenantMutes:
             found = self._by_tenant[tenant_id] = Mutes(self._config, self._silences_of(tenant_id), self._inhibitor_of(tenant_id))
         return found
 
+    def changed_since(self, serial: int) -> list[str]:
+        """Tenants for whom something new is in force, or was ended by request, since `serial` had that value."""
+        return [tenant for tenant, at in self._changed.items() if at > serial] if serial < self.serial else []
+
     def learn(self, source: InhibitSource) -> None:
         """Take in the report of a source."""
         alert = Alert(source.labels, {}, source.starts_at, source.ends_at, source.starts_at)
-        self._inhibitor_of(source.source).learn(alert)
+        if self._inhibitor_of(source.source).learn(alert):
+            self._note_change(source.source)
+
+    def forget_ended(self, now_ms: int) -> None:
+        """Let go of silences and sources that are over."""
+        for silences in self._silences.values():
+            silences.drop_expired(now_ms)
+        for inhibitor in self._inhibitors.values():
+            inhibitor.forget_ended(now_ms)
 
     def silence(self, tenant_id: str, silence: Silence) -> None:
         """Put a silence in force. Raises ValueError as `Silences.set`."""
         self._silences_of(tenant_id).set(silence)
+        self._note_change(tenant_id)
 
     def silence_as_asked(self, control: Control, now_ms: int) -> Answer:
         """Put a silence in force that somebody asks for, or say why not."""
@@ -104,12 +119,17 @@ class TenantMutes:
         if self.find(tenant_id, silence_id) is None:
             return Answer(done=False, detail=f"there is no silence {silence_id}")
         ended = self._silences_of(tenant_id).expire(silence_id, now_ms)
+        self._note_change(tenant_id)
         return Answer(done=True, detail=f"silence {silence_id} {'is ended' if ended else 'had ended before'}")
 
     def find(self, tenant_id: str, silence_id: str) -> Silence | None:
         """A tenant's silence by id."""
         silences = self._silences.get(tenant_id)
         return next((silence for silence in silences.all() if silence.id == silence_id), None) if silences else None
+
+    def _note_change(self, tenant_id: str) -> None:
+        self.serial += 1
+        self._changed[tenant_id] = self.serial
 
     def _silences_of(self, tenant_id: str) -> Silences:
         return self._silences.setdefault(tenant_id, Silences())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 import msgspec
 import orjson
@@ -11,8 +10,7 @@ import orjson
 from sentinel.alerting.labels import ALL_LABELS
 from sentinel.alerting.policy import policy_of
 from sentinel.anomaly import Anomaly
-from sentinel.config.definition_triggers import PREFIX
-from sentinel.config.runtime import Definition, RuntimeConfig
+from sentinel.config.runtime import RuntimeConfig
 
 
 class AlertKey(msgspec.Struct, frozen=True):
@@ -56,8 +54,8 @@ def match(anomaly: Anomaly, config: RuntimeConfig) -> list[AlertKey]:
         return []
     policy = policy_of(config)
     keys: list[AlertKey] = []
-    for definition in policy.definitions.values():
-        if wants(definition.source, anomaly):
+    for definition in policy.concerned.by(anomaly.detector_id, anomaly.application_id, anomaly.severity):
+        if anomaly.score >= definition.source.score_threshold:
             labels = policy.labels(anomaly, definition)
             for names in policy.groupings(definition, labels):
                 values = policy.labels(anomaly, definition, names)
@@ -65,25 +63,8 @@ def match(anomaly: Anomaly, config: RuntimeConfig) -> list[AlertKey]:
     return list(dict.fromkeys(keys))
 
 
-def wants(definition: Definition, anomaly: Anomaly) -> bool:
-    """Whether trigger and filters let the anomaly pass. Ids are globs (`*`, `?`, `[…]`); an empty filter lets everything pass."""
-    if anomaly.detector_id.startswith(PREFIX) and not definition.detector_ids:
-        # Found for one definition alone.
-        return False
-    return (
-        (not definition.severities or anomaly.severity in definition.severities)
-        and anomaly.score >= definition.score_threshold
-        and _any_glob(definition.detector_ids, anomaly.detector_id)
-        and _any_glob(definition.application_ids, anomaly.application_id)
-    )
-
-
 def group_pairs(labels: Mapping[str, str], names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Name and value of the labels that group; a missing label has the value `""`, so that alerts without it share a group."""
     if names == (ALL_LABELS,):
         names = tuple(labels)
     return tuple((name, labels.get(name, "")) for name in names)
-
-
-def _any_glob(patterns: tuple[str, ...], value: str) -> bool:
-    return not patterns or any(fnmatchcase(value, pattern) for pattern in patterns)

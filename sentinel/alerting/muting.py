@@ -63,6 +63,10 @@ class Silences:
                 return silence.id
         return None
 
+    def may_cover(self, labels: Mapping[str, str], now: int) -> bool:
+        """Whether a silence covers the labels, or will."""
+        return any(now < silence.ends_at and matches(labels) for silence, matches in self._silences.values())
+
     def drop_expired(self, before: int) -> None:
         """Forget silences that ended before the instant."""
         self._silences = {name: pair for name, pair in self._silences.items() if pair[0].ends_at > before}
@@ -86,11 +90,16 @@ class Inhibitor:
         """Whether any rule has such alerts as source."""
         return any(source(labels) for _, source, _ in self._rules)
 
-    def learn(self, alert: Alert) -> None:
-        """Take in a report of an alert, firing or over."""
+    def learn(self, alert: Alert) -> bool:
+        """Take in a report of an alert, firing or over; whether it is one that did not fire when the report begins."""
+        news, name = False, fingerprint(alert.labels)
         for (rule, source, _), sources in zip(self._rules, self._sources, strict=True):
             if source(alert.labels):
-                sources.setdefault(_equal(rule, alert.labels), {})[fingerprint(alert.labels)] = alert
+                of_labels = sources.setdefault(_equal(rule, alert.labels), {})
+                known = of_labels.get(name)
+                news = news or known is None or known.resolved(alert.starts_at)
+                of_labels[name] = alert
+        return news
 
     def forget_ended(self, now: int) -> None:
         """Let go of sources that are over."""
@@ -148,3 +157,15 @@ class Mutes:
             if matches(labels) and (not suppression.active_intervals or self._intervals.containing(suppression.active_intervals, now)):
                 return f"suppression rule {suppression.name}"
         return "snoozed" if now < alert.snoozed_until else None
+
+    def may_change(self, route: RouteNode, alert: Alert, now: int) -> bool:
+        """Whether time alone can hold the alert back or let it go: a silence that is known, a window, an interval, a snooze. For what is covered
+        by nothing now; new silences and new sources of inhibition are news."""
+        labels = alert.labels
+        return (
+            bool(route.active_intervals or route.mute_intervals)
+            or now < alert.snoozed_until
+            or self.silences.may_cover(labels, now)
+            or any(matches(labels) for _, matches in self._windows)
+            or any(rule.active_intervals and matches(labels) for rule, matches in self._rules)
+        )

@@ -47,7 +47,11 @@ def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecor
     severity = SEVERITIES[state.severity]
     labels = dict(sorted({**state.labels, **dict(key.group), "tenant_id": key.tenant_id, "severity": severity}.items()))
     definition, summary = policy.definitions.get(key.definition_id), newest.annotations.get("summary", "")
-    shield = of_definition(definition.source, state.alert_id, labels, summary, to_rfc3339(state.starts_at)) if definition and not resolved else []
+    shield = (
+        of_definition(definition.source, state.alert_id, labels, summary, to_rfc3339(state.starts_at))
+        if definition and not resolved
+        else []
+    )
     return AlertRecord(
         alert_id=state.alert_id,
         definition_id=key.definition_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sentinel.alerting.concern import Concerned
 from sentinel.alerting.labels import canonical, labels_of
 from sentinel.alerting.muting import Mutes
 from sentinel.alerting.receivers import Receivers
@@ -100,6 +101,7 @@ class Policy:
         self.version = config.version
         self.root = build_tree(config)
         self.definitions = {definition.id: CompiledDefinition(definition, config, self.root) for definition in definitions}
+        self.concerned = Concerned((definition.source, definition) for definition in self.definitions.values())
         self.by_id = {route.id: route for route in self.root.walk()}
         self.receivers = Receivers(config)
         self.mutes = Mutes(config)

@@ -59,7 +59,13 @@ class Told(msgspec.Struct, array_like=True):
 
 
 class Clock(msgspec.Struct, array_like=True):
-    """A group of `flush.Group` at rest: its alerts are names of members."""
+    """A group of `flush.Group` at rest: its alerts are names of members.
+
+    Attributes:
+        due: the next tick at which something can be said.
+        asleep: not 0: ticks (this many milliseconds apart) lie between the last one and `due` at which, as things are, nothing can be said. Whatever
+            changes that wakes the group up.
+    """
 
     route_id: str
     due: int
@@ -67,10 +73,18 @@ class Clock(msgspec.Struct, array_like=True):
     reached: list[str] = []
     step: int = 0
     escalation_due: int | None = None
+    asleep: int = 0
+
+    def wake(self, earliest: int) -> None:
+        """Back to the first tick at `earliest` or later."""
+        if self.asleep:
+            self.due -= max(0, self.due - earliest) // self.asleep * self.asleep
+            self.asleep = 0
 
 
 class GroupState(msgspec.Struct, array_like=True):
     """Everything about one alert key. `fires_at` (processing time) is set once the aggregation is reached; `forget_at` ends the memory.
+    `reported_at` is when the alert's record went out last; `unreported`: occurrences came since.
 
     `log` goes by receiver; `ends` are times at which label sets ended (for flap damping).
     """
@@ -96,6 +110,8 @@ class GroupState(msgspec.Struct, array_like=True):
     decisions: int = 0
     fires_at: int | None = None
     forget_at: int | None = None
+    reported_at: int = 0
+    unreported: bool = False
 
     @property
     def acknowledged(self) -> bool:
@@ -113,6 +129,22 @@ class GroupState(msgspec.Struct, array_like=True):
         if len(self.seen) > MAX_SEEN:
             del self.seen[next(iter(self.seen))]
         return max(0, count - known_count)
+
+    def successor(self, *, reopen: bool) -> GroupState:
+        """The state in which an alert begins after one that is over: the same alert again, or a new one that knows what receivers know."""
+        fresh = GroupState(seen=self.seen, told=self.told, log=self.log, config_version=self.config_version)
+        fresh.clocks, fresh.decisions = self.clocks, self.decisions
+        fresh.ends, fresh.flapping = self.ends, self.flapping
+        fresh.members = {name: member for name, member in self.members.items() if any(name in clock.names for clock in self.clocks)}
+        if reopen:
+            fresh.alert_id, fresh.starts_at, fresh.count, fresh.severity = self.alert_id, self.starts_at, self.count, self.severity
+            fresh.anomaly_ids, fresh.labels, fresh.last_seen = self.anomaly_ids, self.labels, self.last_seen
+            fresh.receivers = self.receivers
+        else:
+            fresh.decisions = 0
+            for told in self.told.values():
+                told.sequence = 0
+        return fresh
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -24,6 +24,7 @@ from sentinel.config.runtime import Escalation
 from sentinel.timestamps import to_rfc3339
 
 GONE = "the route or definition is no longer configured"
+LONGEST_SLEEP_MS = 86_400_000
 
 
 class Telling:
@@ -36,13 +37,18 @@ class Telling:
         self._known = definition is not None
         self._definition = definition or policy.unknown_definition(key.definition_id)
         self.state = state
-        self._held_back = False
+        self._held_back = self._calm = False
 
     def next_due(self) -> int | None:
         """When a group is due next."""
         due = [clock.due for clock in self.state.clocks]
         due += [clock.escalation_due for clock in self.state.clocks if clock.escalation_due is not None]
         return min(due, default=None)
+
+    def wake(self, earliest: int) -> None:
+        """Something changed: every group looks again at its first tick from then on."""
+        for clock in self.state.clocks:
+            clock.wake(earliest)
 
     def skip_missed(self) -> None:
         """Of the ticks in a time when nothing ran, the last one counts."""
@@ -64,6 +70,7 @@ class Telling:
     def join(self, name: str, now: int) -> Iterator[Output]:
         """A label set begins to fire: it joins the group of each route on its way, which begins to wait if it is new."""
         state = self.state
+        self.wake(now + 1)
         for route in self._routes(state.members[name]):
             if not route.receivers:
                 continue
@@ -87,7 +94,8 @@ class Telling:
 
     def turn(self, due: int) -> Iterator[Output]:
         """Flush the groups and do the escalation steps that are due at this instant."""
-        for clock in list(self.state.clocks):
+        clocks = list(self.state.clocks)
+        for place, clock in enumerate(clocks):
             route = self._route(clock.route_id)
             group = self._awake(clock)
             if clock.due <= due:
@@ -97,13 +105,18 @@ class Telling:
                 if not self._held_back:
                     group.drop_resolved(dict(group.alerts), due)
                 escalation.follow(group, self._escalation(route), due)
-                self._rest(clock, group)
+                if self._rest(clock, group):
+                    self._sleep(clock, route, due)
+                else:
+                    # A receiver that it named belongs to the next group that names it.
+                    _wake_others(clocks, place, due)
                 self.state.members = {n: m for n, m in members.items() if m.firing or any(n in c.names for c in self.state.clocks)}
             if group.escalation_due is not None and group.escalation_due <= due:
                 names = escalation.step(group, self._escalation(route), due)
                 integrations = self._policy.receivers.of(names)
                 yield from self._tell(group, route, integrations, due, escalated=True)
                 self._rest(clock, group)
+                _wake_others(clocks, place, due)
 
     def escalate(self, now: int) -> bool:
         """Do the next escalation step at once; whether there is one."""
@@ -114,6 +127,22 @@ class Telling:
                 clock.escalation_due, found = now, True
         return found
 
+    def _sleep(self, clock: Clock, route: RouteNode, now: int) -> None:
+        """After a flush: pass over the ticks at which nothing can be said unless something changes, up to the next repeat."""
+        members = [self.state.members[name] for name in clock.names]
+        if not self._calm or any(not member.firing or self._mutes.may_change(route, member, now) for member in members):
+            return
+        entries = [self.state.log.get(found.receiver) for found in self._owned(clock, route)]
+        if any(entry is not None and entry.held for entry in entries):
+            return
+        # What should have been repeated by now and was not is acknowledged.
+        repeats = [entry.at + route.repeat_interval_ms for entry in entries if entry is not None]
+        until = min((at for at in repeats if at > now), default=now + LONGEST_SLEEP_MS)
+        passed = -(-(min(until, now + LONGEST_SLEEP_MS) - clock.due) // route.group_interval_ms)
+        if passed > 0:
+            clock.due += passed * route.group_interval_ms
+            clock.asleep = route.group_interval_ms
+
     def _tell(
         self, group: Group, route: RouteNode, integrations: list[Integration], now: int, *, escalated: bool = False
     ) -> Iterator[Output]:
@@ -121,14 +150,16 @@ class Telling:
         if cover is None and self._definition.active_hours is not None and not self._definition.active_hours.is_active(now):
             cover = "outside the definition's schedule"
         log, self._held_back = self.state.log, False
+        self._calm = cover is None and self._definition.active_hours is None
         for told in plan(
             group, route, integrations, self._mutes, log, now, escalated=escalated, cover=cover, key_of=lambda found: found.receiver
         ):
+            self._calm = self._calm and not told.mutes
             firing = [name for name, _, fires in told.alerts if fires]
             held = self._throttled(told, firing, now) if told.reason != "escalated" else None
             if held is not None:
                 # What is over must stay until it was told together with what fires.
-                self._held_back = True
+                self._held_back, self._calm = True, False
                 yield from self._decided(told.integration, "throttled", held[0], now, len(firing), 0, until=held[1])
             elif told.alerts:
                 yield from self._send(group, route, told, firing, now)
@@ -259,8 +290,16 @@ class Telling:
         alerts = {name: self.state.members[name] for name in clock.names if name in self.state.members}
         return Group(clock.route_id, {}, clock.due, dict(alerts), clock.reached, clock.step, clock.escalation_due)
 
-    def _rest(self, clock: Clock, group: Group) -> None:
+    def _rest(self, clock: Clock, group: Group) -> bool:
+        """Keep what is left of the group; whether anything is."""
         clock.due, clock.names, clock.reached = group.due, sorted(group.alerts), group.reached
         clock.step, clock.escalation_due = group.step, group.escalation_due
         if not clock.names:
             self.state.clocks.remove(clock)
+        return bool(clock.names)
+
+
+def _wake_others(clocks: list[Clock], place: int, now: int) -> None:
+    """What the group at `place` did concerns the others: those after it may still have their tick at this instant."""
+    for number, clock in enumerate(clocks):
+        clock.wake(now if number > place else now + 1)

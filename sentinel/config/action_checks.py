@@ -34,7 +34,9 @@ def action_findings(config: SentinelConfig) -> Iterator[Finding]:
 
 def detector_warnings(config: SentinelConfig, detector: Detector) -> Iterator[str]:
     """What a detector asks of a Shield that is not there."""
-    if not config.integrations.shield and any(action.shield and not (action.config and action.config.endpoint) for action in detector.actions):
+    if not config.integrations.shield and any(
+        action.shield and not (action.config and action.config.endpoint) for action in detector.actions
+    ):
         yield f"detector {detector.id}: {_NO_SHIELD}"
 
 

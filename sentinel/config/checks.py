@@ -97,7 +97,10 @@ def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Pa
         yield ("detection",), "local and remote detection belong to the sidecar, which is not part of this release"
     detectors = (given.get("detection") or {}).get("detectors")
     if isinstance(detectors, dict) and "syncInterval" in detectors:
-        yield ("detection", "detectors", "syncInterval"), "not used: changes arrive as they are published, and a connection that breaks is renewed"
+        yield (
+            ("detection", "detectors", "syncInterval"),
+            "not used: changes arrive as they are published, and a connection that breaks is renewed",
+        )
     yield from _ingestion(given.get("ingestion"))
     for name, what in _UNUSED_SECTIONS.items():
         key = str(SentinelConfig.model_fields[name].alias or name)

@@ -11,5 +11,8 @@ RULES: Final = frozenset({"aggregation", "composite", "cep"}) | BEHAVIOURAL
 SERIES: Final = frozenset({"auto", "robust", "seasonal", "change_point", "flat_line", "arima", "prophet"})
 """Strategies on the series of a metric's values, one an evaluation: the same ones judge recorded files."""
 RUNNABLE: Final = (
-    frozenset({"zscore", "moving_average", "percentile", "threshold", "pattern", "silence", "peer", "custom", "classifier"}) | TRAINED | RULES | SERIES
+    frozenset({"zscore", "moving_average", "percentile", "threshold", "pattern", "silence", "peer", "custom", "classifier"})
+    | TRAINED
+    | RULES
+    | SERIES
 )

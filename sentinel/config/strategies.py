@@ -107,9 +107,13 @@ class PeerParams(LearningParams):
 class ClassifierParams(ConfigModel):
     """The prompt injection and jailbreak classifier (`sentinel.injection`)."""
 
-    model: Literal["default", "prompt-injection-detector-v2"] = Field(default="default", description="The model of this release, by either name")
+    model: Literal["default", "prompt-injection-detector-v2"] = Field(
+        default="default", description="The model of this release, by either name"
+    )
     threshold: Ratio = Field(default=0.85, description="Score from which a text is an anomaly")
-    fields: list[Literal["prompt", "response", "message"]] = Field(default=["prompt"], min_length=1, description="Texts of an event that are scored")
+    fields: list[Literal["prompt", "response", "message"]] = Field(
+        default=["prompt"], min_length=1, description="Texts of an event that are scored"
+    )
     features: list[Literal["prompt_text", "response_text", "embedding"]] = Field(
         default=[], description="The specification's way to name the texts; the embedding is always used"
     )

@@ -57,9 +57,9 @@ class AnomalyContext(OpenModel):
 class ActionTaken(OpenModel):
     """One action that followed; a request to Shield also says what exactly was asked."""
 
-    action: Literal["alert", "shield_block", "shield_rate_limit", "shield_throttle", "shield_quarantine", "shield_alert_only", "log"] | None = (
-        None
-    )
+    action: (
+        Literal["alert", "shield_block", "shield_rate_limit", "shield_throttle", "shield_quarantine", "shield_alert_only", "log"] | None
+    ) = None
     target: str | None = Field(default=None, examples=["pagerduty-oncall"])
     status: Literal["pending", "success", "failed"] | None = None
     timestamp: Timestamp | None = None

@@ -61,7 +61,9 @@ class ResponseData(OpenModel):
     completion_tokens: Count | None = Field(default=None, examples=[75])
     total_tokens: Count | None = Field(default=None, examples=[225])
     cost: Amount | None = Field(default=None, description="Estimated cost in USD", examples=[0.045])
-    cost_source: str | None = Field(default=None, description="Set by the door: configuration, price_table or unknown; absent, the cost is the event's own")
+    cost_source: str | None = Field(
+        default=None, description="Set by the door: configuration, price_table or unknown; absent, the cost is the event's own"
+    )
     cost_reason: str | None = Field(default=None, description="Why the cost is unknown")
     model_sent: str | None = Field(default=None, description="The name that the event came with, when the model is known under another")
     finish_reason: Literal["stop", "length", "content_filter", "error"] | None = None

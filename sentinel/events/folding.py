@@ -80,7 +80,9 @@ class Folder:
         users = self._users(columns, seconds)
         facts_of: dict[tuple[int, int], list[Fact]] = {}
         for fact in facts:
-            facts_of.setdefault((shard_of(fact.tenant_id, fact.application_id), fact.start_ms // PANE_WIDTH_MS - first_second), []).append(fact)
+            facts_of.setdefault((shard_of(fact.tenant_id, fact.application_id), fact.start_ms // PANE_WIDTH_MS - first_second), []).append(
+                fact
+            )
         found: list[tuple[int, PaneBlock]] = []
         for begin, end in pairwise([*starts.tolist(), len(bounds)]):
             shard, second = divmod(int(blocks[begin]), span)

@@ -150,7 +150,9 @@ class DbscanScorer(_WhiteScorer):
 
     def score(self, rows: Floats) -> Floats:
         white = rows @ self._whiten
-        return np.concatenate([_distances(part, self._cores).min(axis=1) / self._eps for part in np.array_split(white, len(rows) // 2048 + 1)])
+        return np.concatenate(
+            [_distances(part, self._cores).min(axis=1) / self._eps for part in np.array_split(white, len(rows) // 2048 + 1)]
+        )
 
 
 class AutoencoderScorer(Scorer):

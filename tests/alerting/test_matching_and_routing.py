@@ -6,7 +6,7 @@ import pytest
 from alerting_simulation import alerts, anomaly, config, definition, notes, route, run, told
 
 from sentinel.alerting.labels import compile_matcher, fingerprint
-from sentinel.alerting.matching import AlertKey, match, wants
+from sentinel.alerting.matching import AlertKey, match
 from sentinel.alerting.policy import Policy
 from sentinel.alerting.routing import build_tree
 from sentinel.config.runtime import DefinitionAction, DetectorAction, DetectorConfig, Grouping, Matcher, Route
@@ -28,7 +28,7 @@ from sentinel.config.runtime import DefinitionAction, DetectorAction, DetectorCo
     ],
 )
 def test_filters(filters: dict[str, object], expected: bool) -> None:
-    assert wants(definition(**filters), anomaly()) is expected  # type: ignore[arg-type]
+    assert bool(match(anomaly(), config(definition(**filters)))) is expected  # type: ignore[arg-type]
 
 
 def test_the_built_in_definition_holds_only_without_definitions() -> None:

@@ -210,7 +210,13 @@ class EventRules:
             description=finding.sentence,
             affected_entity={"type": kind, "id": entity, "name": entity},
             metrics={name: value for name, value in metrics.items() if value is not None},
-            context={"window_start": seen, "window_end": seen, "sample_events": [event_id], "related_anomalies": [], **(finding.evidence or {})}
+            context={
+                "window_start": seen,
+                "window_end": seen,
+                "sample_events": [event_id],
+                "related_anomalies": [],
+                **(finding.evidence or {}),
+            }
             | _traces(event),
             first_seen=seen,
             last_seen=seen,
