@@ -30,7 +30,12 @@ def detectors(count: int) -> list[dict[str, Any]]:
         {"id": "silence", "type": "rule", "strategy": "silence", "config": {}},
         {"id": "peer", "type": "behavioral", "strategy": "peer", "config": {}},
         *(
-            {"id": f"limit-{n}", "type": "rule", "strategy": "threshold", "config": {"metric": "latency_ms", "value": 1e6, "window": f"{30 + n}s"}}
+            {
+                "id": f"limit-{n}",
+                "type": "rule",
+                "strategy": "threshold",
+                "config": {"metric": "latency_ms", "value": 1e6, "window": f"{30 + n}s"},
+            }
             for n in range(2)
         ),
     ]
@@ -41,7 +46,12 @@ def detectors(count: int) -> list[dict[str, Any]]:
         for metric in sorted(SPECS)
     ]
     limits = [
-        {"id": f"limit-more-{n}", "type": "rule", "strategy": "threshold", "config": {"metric": "error_rate", "value": 0.9, "window": f"{60 + n}s"}}
+        {
+            "id": f"limit-more-{n}",
+            "type": "rule",
+            "strategy": "threshold",
+            "config": {"metric": "error_rate", "value": 0.9, "window": f"{60 + n}s"},
+        }
         for n in range(50)
     ]
     return [*found, *learning, *limits][:count]

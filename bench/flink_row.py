@@ -75,7 +75,11 @@ def run_job(stack: BenchStack, row: Row, module: str, args: list[str], job: str,
         row.wall_s = round(time.time() - began, 1)
         _settle(stack, job_id)
         info = rest.job(job_id)
-        row.checkpoints, row.checkpoints_failed, row.restarts = info.checkpoints_completed, info.checkpoints_failed - declined, info.restarts
+        row.checkpoints, row.checkpoints_failed, row.restarts = (
+            info.checkpoints_completed,
+            info.checkpoints_failed - declined,
+            info.restarts,
+        )
         row.details["checkpoint_ms"] = _checkpoint_times(stack, job_id)
     finally:
         stack.cancel_all()

@@ -55,7 +55,9 @@ def rates(row: Row, quick: bool) -> Row:
         if scorer.sequence:
             data = np.stack([data[n : n + SEQUENCE] for n in range(len(data) - SEQUENCE)])
         single = data[:500]
-        ours[f"{kind}, score one by one"] = _rate(len(single), lambda scorer=scorer, single=single: [scorer.score(one[None]) for one in single])  # type: ignore[misc]
+        ours[f"{kind}, score one by one"] = _rate(
+            len(single), lambda scorer=scorer, single=single: [scorer.score(one[None]) for one in single]
+        )  # type: ignore[misc]
         ours[f"{kind}, score in one batch"] = _rate(len(data), lambda scorer=scorer, data=data: _in_batches(scorer, data))  # type: ignore[misc]
     ours["z-score detector, panes"] = _pane_rate()
     row.details = {"ours": ours, "references": _references(rows)}
@@ -87,7 +89,9 @@ def _pane_rate() -> float:
     from sentinel.detection.detectors import new_detector
 
     rng = np.random.default_rng(4)
-    config = DetectorConfig(id="d", type="statistical", strategy="zscore", level="pane", metric="latency_ms", params={"metric": "latency_ms"})
+    config = DetectorConfig(
+        id="d", type="statistical", strategy="zscore", level="pane", metric="latency_ms", params={"metric": "latency_ms"}
+    )
     fed = [pane for _, found, _ in panes(applications(1, rng)[0], 4_000, rng, []) for pane in found[:1]]
     detector = new_detector(config, 300_000)
     began = time.process_time()

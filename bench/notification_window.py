@@ -82,7 +82,12 @@ async def _bury(letter: DeadLetter) -> None:
 
 
 def _record(prefix: str, receiver: int, number: int) -> Record:
-    alert = {"status": "firing", "labels": {"alertname": "latency"}, "annotations": {"summary": "slow"}, "startsAt": "2026-01-02T03:04:05.000Z"}
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "latency"},
+        "annotations": {"summary": "slow"},
+        "startsAt": "2026-01-02T03:04:05.000Z",
+    }
     value = {"notification_id": f"{prefix}-{receiver}-{number}", "receiver": "hook", "status": "firing", "alerts": [alert]}
     return Record(f"notify-{receiver}", 0, number, json.dumps(value).encode())
 
@@ -151,7 +156,9 @@ def main() -> None:
             process.join()
         receiver.shutdown()
     told = [receiver.calls[key] for key in receiver.calls if key.startswith("storm")]
-    print(f"{kills} x kill -9 while {count:,} were delivered by {RECEIVERS} queues: lost {count - len(told)}, sent twice {sum(told) - len(told)}")
+    print(
+        f"{kills} x kill -9 while {count:,} were delivered by {RECEIVERS} queues: lost {count - len(told)}, sent twice {sum(told) - len(told)}"
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from bench import engine_cost, engine_row, enrichment, gateway, latency, models, redaction, report, seeds, udf_cost
+from bench import alerting, alerting_cost, engine_cost, engine_row, enrichment, gateway, latency, models, redaction, report, seeds, udf_cost
 from bench.figures import compare_outliers
 from bench.flink_row import run_job
 from bench.row import Row, outlier_fields
@@ -58,9 +58,15 @@ class Bench:
             "udf": lambda: udf_cost.run(self._row("udf", "plain Python cost of the hop's steps, one core, no Flink")),
             "enrichment": lambda: enrichment.run(self._row("enrichment", "what the door adds to an event, one core, no Flink")),
             "redaction": lambda: redaction.run(self._row("redaction", "personal data in a text of 1,000 characters, one core, no Flink")),
-            "seeds": lambda: seeds.run(self._row("seeds", "injected trouble found, delays, false alarms; seeds drawn at run, no Flink"), self.quick),
-            "engine-cost": lambda: engine_cost.run(self._row("engine-cost", "10, 30 and 100 detectors on panes, one core, no Flink"), self.quick),
-            "model-rates": lambda: models.rates(self._row("model-rates", "updates per second of detectors, River and PyOD; one core"), self.quick),
+            "seeds": lambda: seeds.run(
+                self._row("seeds", "injected trouble found, delays, false alarms; seeds drawn at run, no Flink"), self.quick
+            ),
+            "engine-cost": lambda: engine_cost.run(
+                self._row("engine-cost", "10, 30 and 100 detectors on panes, one core, no Flink"), self.quick
+            ),
+            "model-rates": lambda: models.rates(
+                self._row("model-rates", "updates per second of detectors, River and PyOD; one core"), self.quick
+            ),
             "model-quality": lambda: models.quality(
                 self._row("model-quality", "trained models against the plain z-score; seeds drawn at run, no Flink"), self.quick
             ),
@@ -76,6 +82,10 @@ class Bench:
             "scale-slots-2": lambda: self.scale_slots(2),
             **scale,
             "latency": lambda: latency.run(self.stack, self._row("latency", "end to end at a steady rate, standalone job"), self.quick),
+            "alerting-cost": lambda: alerting_cost.run(self._row("alerting-cost", "what an anomaly costs alerting, one core, no Flink")),
+            "alerting": lambda: alerting.run(
+                self.stack, self._row("alerting", "anomalies to notifications, beside Alertmanager"), self.quick
+            ),
             "gateway": self.gateway,
             "stack": lambda: latency.run_stack(
                 self.stack.layout.home, self._row("stack", "`up` with everything cached; memory 60 s after ready")
@@ -138,7 +148,9 @@ class Bench:
 
     def gateway(self) -> Row:
         self.stack.cancel_all()
-        return gateway.run(self._row("gateway", "events made durable by one gateway process, by door"), self.stack.bootstrap, quick=self.quick)
+        return gateway.run(
+            self._row("gateway", "events made durable by one gateway process, by door"), self.stack.bootstrap, quick=self.quick
+        )
 
     def quix(self) -> Row:
         self.stack.cancel_all()

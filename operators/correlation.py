@@ -40,6 +40,7 @@ class Correlation(BroadcastConfiguration):
         # A correlator lives as long as this instance, its input is written at each call; a restore makes new instances.
         self._correlators: dict[str, Correlator] = {}
         self._configs: dict[str, RuntimeConfig] = {}
+        self._timers: dict[str, int] = {}
 
     def open(self, runtime_context: RuntimeContext) -> None:
         self._journal = JournaledState(runtime_context, "correlation")
@@ -54,6 +55,7 @@ class Correlation(BroadcastConfiguration):
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterable[Any]:
         tenant_id = ctx.get_current_key()
         correlator = self._correlator(tenant_id, ctx)
+        self._timers.pop(tenant_id, None)
         return self._finish(tenant_id, correlator, (timestamp, b""), correlator.on_timer(timestamp), ctx)
 
     def _correlator(self, tenant_id: str, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Correlator:
@@ -91,7 +93,8 @@ class Correlation(BroadcastConfiguration):
         if self._journal.append(tenant_id, _encoder.encode(step)):
             self._journal.replace(tenant_id, correlator.to_state())
         due_ms = correlator.next_timer()
-        if due_ms is not None:
+        if due_ms is not None and due_ms < self._timers.get(tenant_id, due_ms + 1):
+            self._timers[tenant_id] = due_ms
             ctx.timer_service().register_processing_time_timer(due_ms)
         config = self._configs[tenant_id]
         for anomaly in anomalies:

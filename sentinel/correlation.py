@@ -34,7 +34,7 @@ from sentinel.detection.detection import SEVERITIES
 from sentinel.detection.state import StateError, check_version
 from sentinel.evidence import evidence_sql
 from sentinel.identity import stable_id
-from sentinel.live_anomaly import Record, digest, occurrence, order
+from sentinel.live_anomaly import NEVER, Record, digest, first_due, new_record, occurrence, order
 from sentinel.shield import of_detector
 from sentinel.timestamps import from_rfc3339
 
@@ -59,6 +59,8 @@ class Correlator:
         self._links = AnomalyLinks(0, 0)
         self._newest_ms = 0
         self._idle_ms = 0
+        self._due_ms = NEVER
+        """Not later than the first update that is due or the first end."""
         self.apply_config(config)
 
     @classmethod
@@ -85,6 +87,7 @@ class Correlator:
         self._shields = [
             (detector.id, detector.scope, detector.actions) for detector in config.detectors if any(a.shield for a in detector.actions)
         ]
+        self._due_ms = first_due(self._records.values(), FLUSH_MS, self._resolve_ms)
         self._keep_ms = self._window_ms + max(self._window_ms, round(config.dedup.window_s * 1000)) + SLACK_MS
 
     def __len__(self) -> int:
@@ -103,11 +106,12 @@ class Correlator:
             self._newest_ms = seen_ms
             updates = self._expire(now_ms)
         self._ask_shield(anomaly)
-        record = self._record(anomaly, seen_ms)
+        record = new_record(anomaly, seen_ms)
         record.touched_ms = now_ms
         self._records[anomaly.anomaly_id] = record
         for other in self._links.add(record, self._records.values()):
-            other.dirty = True
+            self._soil(other)
+        self._due_ms = min(self._due_ms, now_ms + self._resolve_ms)
         sent = self._finished(record, self._related(record), update=False)
         record.sent_ms, record.sent_mark = now_ms, digest(sent)
         while len(self._records) > MAX_RECORDS:
@@ -116,12 +120,9 @@ class Correlator:
         return [*updates, sent]
 
     def next_timer(self) -> int | None:
-        """When `on_timer` is wanted next, on the caller's clock; None when nothing is kept."""
-        if not self._records:
-            return None
-        due = [record.sent_ms + FLUSH_MS for record in self._records.values() if record.dirty]
-        due += [record.touched_ms + self._resolve_ms for record in self._records.values() if not record.resolved]
-        return min([*due, self._idle_ms])
+        """When `on_timer` is wanted at the latest, on the caller's clock; None when nothing is kept. Nothing may be due then any more: an id that
+        occurs again ends later."""
+        return min(self._due_ms, self._idle_ms) if self._records else None
 
     def on_timer(self, now_ms: int) -> list[Anomaly]:
         """The updates that are due, ordered by first_seen and id."""
@@ -137,7 +138,13 @@ class Correlator:
             elif not any(record.dirty for record in self._records.values()):
                 self._records.clear()
                 self._links = AnomalyLinks(self._links.window_ms, self._links.most)
+        self._due_ms = first_due(self._records.values(), FLUSH_MS, self._resolve_ms)
         return updates
+
+    def _soil(self, record: Record) -> None:
+        """The record is to be sent again."""
+        record.dirty = True
+        self._due_ms = min(self._due_ms, record.sent_ms + FLUSH_MS)
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
 
@@ -159,10 +166,6 @@ class Correlator:
             if detector_id == anomaly.detector_id and scope.matches(anomaly.tenant_id, anomaly.application_id, anomaly.model or None):
                 anomaly.actions_taken = of_detector(actions, anomaly)
                 return
-
-    def _record(self, anomaly: Anomaly, first_ms: int) -> Record:
-        last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
-        return Record(anomaly, first_ms, last_ms, anomaly.score, anomaly.severity, {occurrence(anomaly): None})
 
     def _fold(self, record: Record, anomaly: Anomaly, now_ms: int) -> None:
         mark = occurrence(anomaly)
@@ -203,17 +206,19 @@ class Correlator:
         record.severity = max(record.severity, anomaly.severity, key=SEVERITIES.index)
         record.last_ms = max(record.last_ms, last_ms)
         record.touched_ms, record.resolved = now_ms, False
-        record.dirty = True
+        self._soil(record)
+        self._due_ms = min(self._due_ms, now_ms + self._resolve_ms)
         if early or context.get("trace_ids") != held.context.get("trace_ids"):
             # Its place in time moved, or it shares a trace with others now: those around it may gain or lose a relation, or another root.
             others = self._records.values()
             reach_ms = self._window_ms + record.first_ms - first_ms
             for other in others:
-                other.dirty = other.dirty or (early and abs(other.first_ms - record.first_ms) <= reach_ms)
+                if early and abs(other.first_ms - record.first_ms) <= reach_ms:
+                    self._soil(other)
             self._links.remove(record, others)
             record.first_ms = min(record.first_ms, first_ms)
             for other in self._links.add(record, others):
-                other.dirty = True
+                self._soil(other)
 
     def _related(self, record: Record) -> list[Record]:
         if not self._enabled:
@@ -287,4 +292,5 @@ class Correlator:
         for raw in records:
             record = msgspec.convert(raw, Record)
             self._records[record.anomaly.anomaly_id] = record
+        self._due_ms = first_due(self._records.values(), FLUSH_MS, self._resolve_ms)
         self._link_all()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import msgspec
 
 from sentinel.anomaly import Anomaly
+from sentinel.timestamps import from_rfc3339
 
 TOGETHER_MS = 60_000
 """How near to each other anomalies of different applications begin whose common cause is a model or shows in the same metric."""
+
+NEVER = 1 << 62
 
 
 class Record(msgspec.Struct, array_like=True):
@@ -27,6 +31,23 @@ class Record(msgspec.Struct, array_like=True):
     dirty: bool = False
     touched_ms: int = 0
     resolved: bool = False
+
+
+def new_record(anomaly: Anomaly, first_ms: int) -> Record:
+    """The record of an id that is new."""
+    last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
+    return Record(anomaly, first_ms, last_ms, anomaly.score, anomaly.severity, {occurrence(anomaly): None})
+
+
+def first_due(records: Iterable[Record], flush_ms: int, resolve_ms: int) -> int:
+    """When the first of them has an update to send or is over; `NEVER` when none has."""
+    due = NEVER
+    for record in records:
+        if record.dirty:
+            due = min(due, record.sent_ms + flush_ms)
+        if not record.resolved:
+            due = min(due, record.touched_ms + resolve_ms)
+    return due
 
 
 def relates(one: Record, other: Record, window_ms: int) -> bool:

@@ -46,7 +46,9 @@ def main() -> None:
     forest = IForest(n_estimators=TREES, max_samples=256, random_state=1, n_jobs=1)
     forest.fit(train)
     single = test[:200]
-    found[f"PyOD IForest ({TREES} trees), score one by one"] = rate(len(single), lambda: [forest.decision_function(row[None]) for row in single])
+    found[f"PyOD IForest ({TREES} trees), score one by one"] = rate(
+        len(single), lambda: [forest.decision_function(row[None]) for row in single]
+    )
     found[f"PyOD IForest ({TREES} trees), score in one batch"] = rate(len(test), lambda: forest.decision_function(test))
     print(json.dumps(found))
 

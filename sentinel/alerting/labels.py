@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -19,7 +20,8 @@ ALIASES = {"application": "application_id", "detector": "detector_id", "tenant":
 """Short names that the specification's examples use for labels."""
 
 _PARTNERS = ALIASES | {long: short for short, long in ALIASES.items()}
-_OPTIONAL_FIELDS = ("user_id", "detector_type", "entity_type", "entity_id")
+OPTIONAL = frozenset({"user_id", "detector_type", "entity_type", "entity_id"})
+"""Fields that are labels only where alerts are grouped by them."""
 
 
 def canonical(name: str) -> str:
@@ -60,7 +62,7 @@ def labels_of(
         metric=anomaly.metric,
     )
     for name in group_by:
-        if name in _OPTIONAL_FIELDS:
+        if name in OPTIONAL:
             labels[name] = _optional_field(anomaly, name)
     return {name: labels[name] for name in sorted(labels) if labels[name]}
 
@@ -76,7 +78,12 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
     Alertmanager hashes the same bytes with FNV-1a; the digits differ, the meaning (equal labels, equal fingerprint) does not.
     """
-    data = b"".join([part.encode("utf-8", "surrogatepass") + b"\xff" for name in sorted(labels) for part in (name, labels[name])])
+    return _fingerprint(tuple(sorted(labels.items())))
+
+
+@lru_cache(maxsize=65_536)
+def _fingerprint(labels: tuple[tuple[str, str], ...]) -> str:
+    data = b"".join([part.encode("utf-8", "surrogatepass") + b"\xff" for pair in labels for part in pair])
     return blake2b(data, digest_size=8).hexdigest()
 
 

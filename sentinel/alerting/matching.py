@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import orjson
 
-from sentinel.alerting.labels import ALL_LABELS
+from sentinel.alerting.labels import ALL_LABELS, OPTIONAL
 from sentinel.alerting.policy import policy_of
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
@@ -58,7 +58,7 @@ def match(anomaly: Anomaly, config: RuntimeConfig) -> list[AlertKey]:
         if anomaly.score >= definition.source.score_threshold:
             labels = policy.labels(anomaly, definition)
             for names in policy.groupings(definition, labels):
-                values = policy.labels(anomaly, definition, names)
+                values = labels if OPTIONAL.isdisjoint(names) else policy.labels(anomaly, definition, names)
                 keys.append(AlertKey(anomaly.tenant_id, definition.source.id, group_pairs(values, names)))
     return list(dict.fromkeys(keys))
 

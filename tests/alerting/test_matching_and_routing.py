@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 from alerting_simulation import alerts, anomaly, config, definition, notes, route, run, told
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sentinel.alerting.concern import Concerned, passes
 from sentinel.alerting.labels import compile_matcher, fingerprint
 from sentinel.alerting.matching import AlertKey, match
 from sentinel.alerting.policy import Policy
@@ -29,6 +32,23 @@ from sentinel.config.runtime import DefinitionAction, DetectorAction, DetectorCo
 )
 def test_filters(filters: dict[str, object], expected: bool) -> None:
     assert bool(match(anomaly(), config(definition(**filters)))) is expected  # type: ignore[arg-type]
+
+
+_IDS = st.lists(st.sampled_from(["chat", "chat-*", "c*", "*", "c?at", "[ab]x", "ax", "", "chat*"]), max_size=2).map(tuple)
+
+
+@given(
+    st.lists(st.tuples(_IDS, _IDS), max_size=8),
+    st.sampled_from(["chat", "chat-1", "ax", "", "zz", "alert:d"]),
+    st.sampled_from(["chat", "ax", ""]),
+)
+def test_definitions_are_found_as_if_every_one_were_asked(
+    filters: list[tuple[tuple[str, ...], tuple[str, ...]]], detector: str, app: str
+) -> None:
+    definitions = [definition(str(n), detector_ids=found[0], application_ids=found[1]) for n, found in enumerate(filters)]
+    index = Concerned((one, one.id) for one in definitions)
+    expected = tuple(one.id for one in definitions if passes(one, detector, app, "warning"))
+    assert index.by(detector, app, "warning") == expected == index.by(detector, app, "warning")
 
 
 def test_the_built_in_definition_holds_only_without_definitions() -> None:

@@ -26,7 +26,7 @@ JOB = "standalone"
 NAMED = {
     "shard-panes": "panes of a shard",
     "correlation": "correlation",
-    "alerting": "alert life cycle",
+    "alert-shards": "alert life cycle",
 }
 """uid → name of the operators with state of ours; planner operators have generated uids (`table.exec.uid.generation`)."""
 
