@@ -15,6 +15,7 @@ from sentinel.config.units import parse_duration
 from sentinel.identity import stable_id
 
 DEFAULT_DURATION = "1h"
+MAX_ASKED_AGAIN = 50
 PREFIX = "shield_"
 """Of `action`, as the specification names them: `shield_block`, `shield_rate_limit`, …"""
 
@@ -33,8 +34,11 @@ def of_detector(actions: Sequence[DetectorAction], anomaly: Anomaly) -> list[dic
     ]
 
 
-def of_definition(definition: Definition, alert_id: str, labels: Mapping[str, str], reason: str, timestamp: str) -> list[dict[str, Any]]:
-    """Requests for an alert, about what its labels name: user, else model, else application."""
+def of_definition(
+    definition: Definition, alert_id: str, labels: Mapping[str, str], reason: str, timestamp: str, reopened: int = 0
+) -> list[dict[str, Any]]:
+    """Requests for an alert, about what its labels name: user, else model, else application. The end of an alert revokes them; when it was
+    taken up again (`reopened` times) they are others."""
     wanted = [action.config for action in definition.actions if action.type == "shield" and action.config.get("action")]
     entities = {
         kind: labels[name]
@@ -42,10 +46,21 @@ def of_definition(definition: Definition, alert_id: str, labels: Mapping[str, st
         if labels.get(name)
     }
     tenant = labels.get("tenant_id", "")
+    opening = (reopened,) if reopened else ()
     return [
-        _request(stable_id("shield", alert_id, number), str(settings["action"]), settings, tenant, entities, reason, timestamp)
+        _request(stable_id("shield", alert_id, number, *opening), str(settings["action"]), settings, tenant, entities, reason, timestamp)
         for number, settings in enumerate(wanted)
     ]
+
+
+def ask_again(asked: list[dict[str, Any]], actions_taken: Sequence[Mapping[str, Any]], reopened: int, timestamp: str) -> None:
+    """Adds to `asked` what an anomaly asked for that goes on after the end of its alert, which revoked it: the same with another id, from `timestamp` on."""
+    known = {request["action_id"] for request in asked}
+    for action in actions_taken:
+        if str(action.get("action", "")).startswith(PREFIX) and len(asked) < MAX_ASKED_AGAIN:
+            name = stable_id("shield-again", action["action_id"], reopened)
+            if name not in known:
+                asked.append({**action, "action_id": name, "timestamp": timestamp})
 
 
 def _request(

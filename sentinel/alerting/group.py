@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sentinel import shield
 from sentinel.alerting import aggregation
 from sentinel.alerting.control import Answer, Control, apply
 from sentinel.alerting.labels import common, fingerprint
@@ -165,7 +166,9 @@ class AlertGroup:
             return False
         if state.phase == "resolved":
             untold = bool(state.clocks)
-            state = self._begin_again(reopen=was_known or untold or self._alert_id(first_seen) == state.alert_id)
+            state = self._begin_again(reopen=was_known or untold or self._alert_id(first_seen) == state.alert_id, at=last_seen)
+        if was_known and state.reopened:
+            shield.ask_again(state.shield_again, anomaly.actions_taken, state.reopened, to_rfc3339(state.reopened_at))
         name, is_new = self._member(anomaly, first_seen, last_seen, now)
         sample = Sample(anomaly.anomaly_id, first_seen, last_seen, gained, anomaly.metrics.get("observed_value"))
         if state.fires_at is None:
@@ -274,9 +277,9 @@ class AlertGroup:
             state.forget_at = due + max(MEMORY_MS, definition.max_frequency_ms if definition else 0)
             yield self._report(due)
 
-    def _begin_again(self, *, reopen: bool) -> GroupState:
-        """After a resolved alert: the same alert again when an anomaly of it goes on, otherwise a new one."""
-        fresh = self._state.successor(reopen=reopen)
+    def _begin_again(self, *, reopen: bool, at: int) -> GroupState:
+        """After a resolved alert: the same alert again when an anomaly of it goes on, otherwise a new one. `at` is event time."""
+        fresh = self._state.successor(reopen=reopen, at=at)
         self._replace(fresh)
         return fresh
 

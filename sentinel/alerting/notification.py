@@ -47,11 +47,8 @@ def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecor
     severity = SEVERITIES[state.severity]
     labels = dict(sorted({**state.labels, **dict(key.group), "tenant_id": key.tenant_id, "severity": severity}.items()))
     definition, summary = policy.definitions.get(key.definition_id), newest.annotations.get("summary", "")
-    shield = (
-        of_definition(definition.source, state.alert_id, labels, summary, to_rfc3339(state.starts_at))
-        if definition and not resolved
-        else []
-    )
+    since = to_rfc3339(state.reopened_at if state.reopened else state.starts_at)
+    asked = of_definition(definition.source, state.alert_id, labels, summary, since, state.reopened) if definition else []
     return AlertRecord(
         alert_id=state.alert_id,
         definition_id=key.definition_id,
@@ -69,7 +66,8 @@ def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecor
         receivers=sorted(state.receivers),
         config_version=policy.version,
         fingerprint=fingerprint({"tenant_id": key.tenant_id, "definition_id": key.definition_id, **dict(key.group)}),
-        shield=shield,
+        reopened=state.reopened,
+        shield=[] if resolved else [*asked, *state.shield_again],
     )
 
 

@@ -40,6 +40,8 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     receivers: list[str]
     config_version: int
     fingerprint: str
+    reopened: int = 0
+    """How often it was taken up again after its end."""
     shield: list[dict[str, Any]] = []
     """What Shield is asked to enforce while the alert fires (`sentinel.shield`)."""
 

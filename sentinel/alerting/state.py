@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -86,7 +86,8 @@ class GroupState(msgspec.Struct, array_like=True):
     """Everything about one alert key. `fires_at` (processing time) is set once the aggregation is reached; `forget_at` ends the memory.
     `reported_at` is when the alert's record went out last; `unreported`: occurrences came since.
 
-    `log` goes by receiver; `ends` are times at which label sets ended (for flap damping).
+    `log` goes by receiver; `ends` are times at which label sets ended (for flap damping). `reopened` counts how often the alert was taken up
+    again after its end, `reopened_at` (event time) is when last, and `shield_again` holds what its anomalies asked of Shield and that end revoked.
     """
 
     phase: Phase = "pending"
@@ -112,6 +113,9 @@ class GroupState(msgspec.Struct, array_like=True):
     forget_at: int | None = None
     reported_at: int = 0
     unreported: bool = False
+    reopened: int = 0
+    reopened_at: int = 0
+    shield_again: list[dict[str, Any]] = []
 
     @property
     def acknowledged(self) -> bool:
@@ -130,8 +134,9 @@ class GroupState(msgspec.Struct, array_like=True):
             del self.seen[next(iter(self.seen))]
         return max(0, count - known_count)
 
-    def successor(self, *, reopen: bool) -> GroupState:
-        """The state in which an alert begins after one that is over: the same alert again, or a new one that knows what receivers know."""
+    def successor(self, *, reopen: bool, at: int) -> GroupState:
+        """The state in which an alert begins after one that is over: the same alert again (since `at`, event time), or a new one that knows what
+        receivers know."""
         fresh = GroupState(seen=self.seen, told=self.told, log=self.log, config_version=self.config_version)
         fresh.clocks, fresh.decisions = self.clocks, self.decisions
         fresh.ends, fresh.flapping = self.ends, self.flapping
@@ -139,7 +144,7 @@ class GroupState(msgspec.Struct, array_like=True):
         if reopen:
             fresh.alert_id, fresh.starts_at, fresh.count, fresh.severity = self.alert_id, self.starts_at, self.count, self.severity
             fresh.anomaly_ids, fresh.labels, fresh.last_seen = self.anomaly_ids, self.labels, self.last_seen
-            fresh.receivers = self.receivers
+            fresh.receivers, fresh.reopened, fresh.reopened_at = self.receivers, self.reopened + 1, at
         else:
             fresh.decisions = 0
             for told in self.told.values():

@@ -76,6 +76,7 @@ class _Alert(msgspec.Struct, kw_only=True):
     severity: str = ""
     ends_at: str | None = None
     anomaly_ids: list[str] = []
+    reopened: int = 0
     shield: list[Request] = []
 
 
@@ -111,8 +112,9 @@ def _of_anomaly(anomaly: _Anomaly) -> Order:
 
 def _of_alert(alert: _Alert) -> Order:
     release = alert.status == "resolved"
-    # An alert that is taken up again after its end is released once more.
-    parts = ("shield-release", alert.alert_id, alert.ends_at) if release else ("shield-order", alert.alert_id)
+    # An alert that is taken up again after its end asks for other actions, and is released once more.
+    asked = [request.action_id for request in alert.shield]
+    parts = ("shield-release", alert.alert_id, alert.ends_at, alert.reopened) if release else ("shield-order", alert.alert_id, *asked)
     context = {"tenant_id": alert.tenant_id, "alert_id": alert.alert_id, "severity": alert.severity, "definition_id": alert.definition_id}
     return Order(
         notification_id=stable_id(*parts),
