@@ -70,12 +70,11 @@ class Scope(msgspec.Struct, frozen=True):
 
     def matches(self, tenant_id: str, application_id: str, model: str | None = None) -> bool:
         """Whether the detector applies. ``model=None`` leaves the model out of the question (application level)."""
-        return (
-            _any(self.tenants, tenant_id)
-            and _any(self.applications, application_id)
-            and (model is None or _any(self.models, model))
-            and tenant_id not in self.excluded_tenants
-        )
+        return self.allows_tenant(tenant_id) and _any(self.applications, application_id) and (model is None or _any(self.models, model))
+
+    def allows_tenant(self, tenant_id: str) -> bool:
+        """Whether the detector looks at anything of the tenant."""
+        return _any(self.tenants, tenant_id) and tenant_id not in self.excluded_tenants
 
 
 class DetectorAction(msgspec.Struct, frozen=True):

@@ -49,7 +49,7 @@ def gateway(
             known.otlp_grpc if otlp_grpc_port is None else otlp_grpc_port,
             known.otlp_http if otlp_http_port is None else otlp_http_port,
         )
-        uvloop.run(run(loaded, {"bootstrap.servers": servers}, folder, ports, host))
+        uvloop.run(run(loaded, {"bootstrap.servers": servers}, folder, ports, host, live_config=config is None))
     except (NoAddressError, ConfigError, GatewaySettingsError, TokenError, OSError) as error:
         print(f"sentinel gateway: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sentinel.events.enrichment import Enrichment
 from services.gateway.admission import Admitted, admit
-from services.gateway.journal import Journal
 from services.gateway.limits import Limiter
 from services.gateway.metrics import DoorMetrics
-from services.gateway.records import GatewayError, RateLimitedError, Rejection, UnavailableError
+from services.gateway.records import GatewayError, KafkaRecord, RateLimitedError, Rejection, UnavailableError
 from services.gateway.tenants import Principal, Tokens
 
 
@@ -23,10 +22,25 @@ class Outcome(NamedTuple):
     rejections: list[Rejection]
 
 
+class Keeper(Protocol):
+    """Where events go behind the doors: the journal of a gateway, the ring of a sidecar."""
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether there is room for more events."""
+
+    @property
+    def spilling(self) -> bool:
+        """Whether events go to disk at the moment."""
+
+    def submit(self, records: list[KafkaRecord], tenant_id: str) -> asyncio.Future[None]:
+        """Completes when the records are kept. Raises UnavailableError or RateLimitedError, as may the future."""
+
+
 class Gateway:
     """Shared by all doors."""
 
-    def __init__(self, tokens: Tokens, limiter: Limiter, journal: Journal, metrics: DoorMetrics, enrichment: Enrichment) -> None:
+    def __init__(self, tokens: Tokens, limiter: Limiter, journal: Keeper, metrics: DoorMetrics, enrichment: Enrichment) -> None:
         self.tokens, self.limiter, self.journal, self.metrics = tokens, limiter, journal, metrics
         self._enrichment = enrichment
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -28,31 +29,40 @@ STREAM_LISTED = 100
 Context = grpc.aio.ServicerContext
 
 
-def principal(gateway: Gateway, context: Any) -> Principal:
-    """The sender by the call's metadata; see Gateway.principal."""
+def credentials(context: Any) -> tuple[str | None, str | None]:
+    """What the call's metadata say of its sender: Authorization or x-api-key, and the tenant that it names."""
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    return gateway.principal(metadata.get("authorization") or metadata.get("x-api-key"), metadata.get("x-sentinel-tenant"))
+    return metadata.get("authorization") or metadata.get("x-api-key"), metadata.get("x-sentinel-tenant")
+
+
+def principal(gateway: Gateway, context: Any) -> Principal:
+    """The sender of a call; see Gateway.principal."""
+    return gateway.principal(*credentials(context))
 
 
 class Telemetry(pb_grpc.TelemetryIngestionServicer):
-    """The product's own service."""
+    """The product's own service. `kept` is what an answer says of accepted events."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    kept = "every event is durable"
+
+    def __init__(self, gateway: Gateway, as_json: Callable[[Any], bytes] = event_json) -> None:
+        self._gateway, self._as_json = gateway, as_json
 
     async def BatchTelemetry(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Takes a batch; the answer lists what was refused."""
         try:
             who = principal(self._gateway, context)
-            accepted, rejections = await self._gateway.submit("grpc", [event_json(event) for event in request.events], who)
+            values = [*map(self._as_json, request.events), *request.json_events]
+            accepted, rejections = await self._gateway.submit("grpc", values, who)
         except GatewayError as error:
             await abort(context, error)
-        listed = [_rejection(one, request.events[one.index].event_id) for one in rejections]
+        ids = [event.event_id for event in request.events]
+        listed = [_rejection(one, ids[one.index] if one.index < len(ids) else one.event_id or "") for one in rejections]
         return pb.BatchTelemetryResponse(accepted_count=accepted, rejected_count=len(rejections), rejections=listed)
 
     async def StreamTelemetry(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
         """Takes events one by one. Each goes on its way at once; reading stops while a thousand wait to be durable."""
-        stream = _Stream(self._gateway)
+        stream = _Stream(self._gateway, self._as_json)
         try:
             who = principal(self._gateway, context)
             events = aiter(request_iterator)
@@ -71,7 +81,7 @@ class Telemetry(pb_grpc.TelemetryIngestionServicer):
             await abort(context, error)
         finally:
             stream.leave()
-        return stream.response()
+        return stream.response(self.kept)
 
     async def HealthCheck(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Whether events are taken, and where they go."""
@@ -86,8 +96,8 @@ class Telemetry(pb_grpc.TelemetryIngestionServicer):
 class _Stream:
     """One stream's events on their way."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, as_json: Callable[[Any], bytes]) -> None:
+        self._gateway, self._as_json = gateway, as_json
         self._waiting: deque[tuple[int, str, asyncio.Task[Outcome]]] = deque()
         self._next = 0
         self._accepted = 0
@@ -95,7 +105,7 @@ class _Stream:
         self._listed: list[Any] = []
 
     async def add(self, event: Any, who: Principal) -> None:
-        task = asyncio.create_task(self._gateway.submit("grpc", [event_json(event)], who))
+        task = asyncio.create_task(self._gateway.submit("grpc", [self._as_json(event)], who))
         self._waiting.append((self._next, event.event_id, task))
         self._next += 1
         while self._waiting and (len(self._waiting) > STREAM_WINDOW or self._waiting[0][2].done()):
@@ -118,8 +128,8 @@ class _Stream:
         if rejections and len(self._listed) < STREAM_LISTED:
             self._listed += [_rejection(one, event_id, index) for one in rejections]
 
-    def response(self) -> Any:
-        text = "every event is durable" if not self._rejected else f"{self._rejected:,} events were refused"
+    def response(self, kept: str) -> Any:
+        text = kept if not self._rejected else f"{self._rejected:,} events were refused"
         return pb.StreamResponse(
             accepted=not self._rejected,
             message=text,

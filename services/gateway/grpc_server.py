@@ -11,8 +11,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from schemas.pb.llm.sentinel.v1 import ingestion_pb2, ingestion_pb2_grpc
-from services.gateway.gateway import Gateway
+from schemas.pb.llm.sentinel.v1 import ingestion_pb2, ingestion_pb2_grpc, sidecar_pb2, sidecar_pb2_grpc
 from services.gateway.grpc_door import LogsExport, MetricsExport, Telemetry, TraceExport
 from services.gateway.grpc_reading import ReadingInterceptor
 from services.gateway.otlp.intake import OtlpIntake
@@ -26,9 +25,16 @@ _NAMES = (
 
 
 class GrpcServer:
-    """Serves all services on every address that is added."""
+    """Serves all services on every address that is added; that for sidecars only with a `link`."""
 
-    def __init__(self, gateway: Gateway, intake: OtlpIntake, max_message_bytes: int, max_streams: int) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        intake: OtlpIntake,
+        max_message_bytes: int,
+        max_streams: int,
+        link: sidecar_pb2_grpc.SidecarLinkServicer | None = None,
+    ) -> None:
         self._server = grpc.aio.server(
             interceptors=[ReadingInterceptor()],
             options=[
@@ -46,13 +52,17 @@ class GrpcServer:
             # With the size of a message this bounds what calls under way may hold.
             maximum_concurrent_rpcs=max_streams,
         )
-        ingestion_pb2_grpc.add_TelemetryIngestionServicer_to_server(Telemetry(gateway), self._server)
+        ingestion_pb2_grpc.add_TelemetryIngestionServicer_to_server(telemetry, self._server)
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(TraceExport(intake), self._server)
         logs_service_pb2_grpc.add_LogsServiceServicer_to_server(LogsExport(intake), self._server)
         metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(MetricsExport(intake), self._server)
+        self._names: tuple[str, ...] = _NAMES
+        if link is not None:
+            self._names = (*_NAMES, sidecar_pb2.DESCRIPTOR.services_by_name["SidecarLink"].full_name)
+            sidecar_pb2_grpc.add_SidecarLinkServicer_to_server(link, self._server)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        reflection.enable_server_reflection((*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
     def listen(self, address: str, certificate: tuple[str, str] | None = None) -> int:
         """Adds an address; the port that it got. Raises OSError when it is taken."""
@@ -66,7 +76,7 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Serves from now on."""
-        for name in ("", *_NAMES):
+        for name in ("", *self._names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,13 +18,13 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 
 class DoorMetrics:
-    """Counters of the doors."""
+    """Counters of the doors; `service` is part of their names."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str = "gateway") -> None:
         self.registry = CollectorRegistry()
-        events = Counter("sentinel_gateway_events", "Events by door and outcome", ("door", "outcome"), registry=self.registry)
+        events = Counter(f"sentinel_{service}_events", "Events by door and outcome", ("door", "outcome"), registry=self.registry)
         latency = Histogram(
-            "sentinel_gateway_ack_latency_seconds",
+            f"sentinel_{service}_ack_latency_seconds",
             "From a checked batch to its acknowledgement",
             ("door",),
             buckets=_BUCKETS,
@@ -65,16 +65,17 @@ class DoorMetrics:
     def watch(self, journal: Journal, limiter: Limiter, enrichment: Enrichment) -> None:
         """Adds what others count, read when it is asked for."""
         self.registry.register(_Levels(journal, self._accepted))
-        self.registry.register(_Counts(limiter, enrichment))
+        self.registry.register(_Fallbacks(limiter))
+        self.registry.register(RedactionCounts(lambda: enrichment, "gateway"))
 
     def page(self) -> bytes:
         """The text of /metrics."""
         return generate_latest(self.registry)
 
 
-class _Counts(Collector):
-    def __init__(self, limiter: Limiter, enrichment: Enrichment) -> None:
-        self._limiter, self._enrichment = limiter, enrichment
+class _Fallbacks(Collector):
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
 
     def collect(self) -> Iterator[Metric]:
         """One reading."""
@@ -83,11 +84,20 @@ class _Counts(Collector):
             "Batches judged by local buckets while Valkey was away",
             getattr(self._limiter, "fallbacks", 0),
         )
-        yield CounterMetricFamily(
-            "sentinel_gateway_redacted_events", "Events in which personal data were replaced", self._enrichment.redacted_events
-        )
-        values = CounterMetricFamily("sentinel_gateway_redacted_values", "Personal data replaced, by kind", labels=("kind",))
-        for kind, count in self._enrichment.redacted_values.items():
+
+
+class RedactionCounts(Collector):
+    """Personal data that were replaced at the doors of a service; `current` gives the enrichment in force."""
+
+    def __init__(self, current: Callable[[], Enrichment], service: str) -> None:
+        self._current, self._prefix = current, f"sentinel_{service}_redacted"
+
+    def collect(self) -> Iterator[Metric]:
+        """One reading."""
+        enrichment = self._current()
+        yield CounterMetricFamily(f"{self._prefix}_events", "Events in which personal data were replaced", enrichment.redacted_events)
+        values = CounterMetricFamily(f"{self._prefix}_values", "Personal data replaced, by kind", labels=("kind",))
+        for kind, count in enrichment.redacted_values.items():
             values.add_metric([kind], count)
         yield values
 

@@ -17,6 +17,7 @@ from sentinel.config.model import SentinelConfig
 from services.dispatcher.events import log_event
 from services.gateway.amqp_door import AmqpDoor
 from services.gateway.gateway import Gateway
+from services.gateway.grpc_door import Telemetry
 from services.gateway.grpc_server import GrpcServer
 from services.gateway.http_door import HttpDoor
 from services.gateway.http_server import HttpServer
@@ -27,6 +28,7 @@ from services.gateway.otlp.http import OtlpHttp
 from services.gateway.otlp.intake import OtlpIntake
 from services.gateway.overflow import OverflowLog
 from services.gateway.settings import Ports, amqp_url, certificate_of, enrichment_of, limiter_of, overflow_folder, tokens_of
+from services.gateway.sidecar_link import SidecarLink
 
 TOPIC = "llm-telemetry"
 DEAD_LETTERS = "llm-telemetry-dlq"
@@ -37,8 +39,10 @@ class RunningGateway:
     """A gateway with open doors. `ports` are those that it listens on."""
 
     gateway: Gateway
+    journal: Journal
     ports: dict[str, int] = field(default_factory=dict)
     _servers: list[Any] = field(default_factory=list)
+    _link: SidecarLink | None = None
     _dead_letters: Journal | None = None
 
     @classmethod
@@ -52,8 +56,11 @@ class RunningGateway:
         host: str = "127.0.0.1",
         topic: str = TOPIC,
         limits: BufferLimits | None = None,
+        live_config: bool = False,
     ) -> RunningGateway:
         """Opens the doors. `kafka` are librdkafka settings with `bootstrap.servers`; Kafka need not be there.
+
+        With `live_config` sidecars are told of every configuration that is published, else of this one.
 
         Raises GatewaySettingsError, OSError (a port is taken), StackError (another gateway has the overflow folder).
         """
@@ -68,7 +75,9 @@ class RunningGateway:
         limiter = limiter_of(ingestion.rate_limiting)
         metrics = DoorMetrics()
         metrics.watch(journal, limiter, enrichment)
-        running = cls(Gateway(tokens, limiter, journal, metrics, enrichment))
+        running = cls(Gateway(tokens, limiter, journal, metrics, enrichment), journal)
+        running._link = SidecarLink(tokens, config, kafka, live=live_config)
+        metrics.registry.register(running._link.collector())
         try:
             await running._open(ingestion, wanted, host)
             if ingestion.protocols.amqp.enabled:
@@ -86,7 +95,9 @@ class RunningGateway:
         doors = ingestion.protocols
         intake = OtlpIntake(self.gateway)
         grpc_certificate, http_certificate = certificate_of(doors.grpc.tls, "grpc"), certificate_of(doors.http.tls, "http")
-        server = GrpcServer(self.gateway, intake, doors.grpc.max_receive_message_size, doors.grpc.max_concurrent_streams)
+        server = GrpcServer(
+            Telemetry(self.gateway), intake, doors.grpc.max_receive_message_size, doors.grpc.max_concurrent_streams, self._link
+        )
         self._servers.append(server)
         for name, port in (("grpc", ports.grpc), ("otlp-grpc", ports.otlp_grpc)):
             if port is not None:
@@ -109,8 +120,10 @@ class RunningGateway:
 
     async def stop(self) -> None:
         """Closes the doors, then waits for what is under way."""
+        if self._link is not None:
+            await self._link.close()
         await asyncio.gather(*(server.stop() for server in self._servers), return_exceptions=True)
-        await self.gateway.journal.close()
+        await self.journal.close()
         if self._dead_letters is not None:
             await self._dead_letters.close()
 
@@ -127,7 +140,7 @@ def _bound(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def run(config: SentinelConfig, kafka: dict[str, Any], data: Path, ports: Ports, host: str) -> None:
+async def run(config: SentinelConfig, kafka: dict[str, Any], data: Path, ports: Ports, host: str, *, live_config: bool = True) -> None:
     """Runs until SIGTERM or SIGINT."""
     # Libraries that reconnect say so at every try; our own events say what matters.
     for name in ("aio_pika", "aiormq", "grpc", "uvicorn"):
@@ -135,11 +148,11 @@ async def run(config: SentinelConfig, kafka: dict[str, Any], data: Path, ports: 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    running = await RunningGateway.start(config, kafka, data, ports=ports, host=host)
+    running = await RunningGateway.start(config, kafka, data, ports=ports, host=host, live_config=live_config)
     log_event(
         "started", host=host, ports=running.ports, kafka=kafka.get("bootstrap.servers"), open_doors=not running.gateway.tokens.required
     )
     with contextlib.suppress(asyncio.CancelledError):
         await stop.wait()
     await running.stop()
-    log_event("stopped", left_on_disk=running.gateway.journal.overflow_events)
+    log_event("stopped", left_on_disk=running.journal.overflow_events)

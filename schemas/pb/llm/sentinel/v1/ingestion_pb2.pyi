@@ -172,10 +172,12 @@ class TraceData(_message.Message):
     def __init__(self, trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., name: _Optional[str] = ..., duration_ms: _Optional[float] = ..., parent_span_id: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[str] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class BatchTelemetryRequest(_message.Message):
-    __slots__ = ("events",)
+    __slots__ = ("events", "json_events")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    JSON_EVENTS_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[TelemetryEvent]
-    def __init__(self, events: _Optional[_Iterable[_Union[TelemetryEvent, _Mapping]]] = ...) -> None: ...
+    json_events: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, events: _Optional[_Iterable[_Union[TelemetryEvent, _Mapping]]] = ..., json_events: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class BatchTelemetryResponse(_message.Message):
     __slots__ = ("accepted_count", "rejected_count", "rejections")
