@@ -14,6 +14,7 @@ from sentinel.config.model import SentinelConfig
 from sentinel.config.privacy import Privacy, TenantPrivacy
 from sentinel.config.rules import CompositeParams
 from sentinel.config.runnable import RUNNABLE
+from sentinel.config.sidecar_checks import sidecar_warnings
 from sentinel.config.types import camel
 
 _UNUSED_SECTIONS = {
@@ -26,10 +27,6 @@ _UNUSED_SECTIONS = {
     "multi_region": "several regions",
     "kafka": "topic durability settings",
     "features": "feature flags",
-    "application": "the sidecar",
-    "forwarding": "the sidecar",
-    "cache": "the sidecar",
-    "health": "the sidecar",
 }
 _NO_PARTS = frozenset({"composite", "peer", "silence", "user_profile", "entity_relationship", "access_pattern"})
 _UNUSED_KEYS = {"detection": ("workers", "batchSize"), "alerting": ("workers",)}
@@ -86,15 +83,14 @@ def warnings(config: SentinelConfig, given: dict[str, Any]) -> Iterator[tuple[Pa
     yield from _alerting(config)
     yield from action_warnings(config)
     yield from _integrations(config)
-    if config.mode != "standalone":
+    if config.mode == "microservice":
         yield ("mode",), f"mode {config.mode} is not run by this release: the configuration is used as for standalone"
+    yield from sidecar_warnings(config, given)
     for section, keys in _UNUSED_KEYS.items():
         written = given.get(section)
         for key in keys:
             if isinstance(written, dict) and key in written:
                 yield (section, key), "this setting is checked and kept, and not used by this release"
-    if "local" in (given.get("detection") or {}) or "remote" in (given.get("detection") or {}):
-        yield ("detection",), "local and remote detection belong to the sidecar, which is not part of this release"
     detectors = (given.get("detection") or {}).get("detectors")
     if isinstance(detectors, dict) and "syncInterval" in detectors:
         yield (
@@ -134,9 +130,6 @@ def _ingestion(given: Any) -> Iterator[tuple[Path, str]]:
     doors = given["protocols"] if isinstance(given.get("protocols"), dict) else given
     if "kafka" in doors:
         yield ("ingestion", "protocols", "kafka"), "checked and kept, and not used: the jobs read Kafka where the environment says it is"
-    for key in ("local", "batching"):
-        if key in given:
-            yield ("ingestion", key), "checked and kept, and not used by this release (the sidecar)"
 
 
 def _replaced_stores(config: SentinelConfig) -> Iterator[tuple[Path, str]]:

@@ -132,11 +132,12 @@ def _overflow(value: Any) -> Any:
 
 
 class Buffer(ConfigModel):
-    """Buffer between a door and Kafka."""
+    """Buffer between a door and Kafka; that of a sidecar holds 1,000 events unless told otherwise, in memory alone."""
 
     type: Literal["ring"] = "ring"
     size: PositiveInt = 100_000
     overflow: Annotated[Overflow, BeforeValidator(_overflow)] = Overflow()
+    drop_policy: Literal["oldest", "newest"] = Field(default="oldest", description="which events a sidecar loses when its buffer is full")
 
     @model_validator(mode="before")
     @classmethod

@@ -12,20 +12,17 @@ from sentinel.config.ingestion import Ingestion
 from sentinel.config.normalisation import OutOfRange
 from sentinel.config.platform import (
     Api,
-    Cache,
     Feature,
-    Forwarding,
     Ha,
-    Health,
     Integrations,
     KafkaSettings,
     MultiRegion,
     Observability,
     Retry,
     ScalingPolicy,
-    SidecarApplication,
 )
 from sentinel.config.privacy import TenantPrivacy
+from sentinel.config.sidecar import Cache, Forwarding, Health, SidecarApplication
 from sentinel.config.storage import ConfigServiceSettings, RetentionPolicies, Storage
 from sentinel.config.types import ConfigModel, Name
 

@@ -11,7 +11,7 @@ from sentinel.config.ingestion import ServerTls
 from sentinel.config.receivers import Url
 from sentinel.config.shield import Endpoint
 from sentinel.config.storage import ClientTls
-from sentinel.config.types import ConfigModel, Duration, Port, PositiveDuration, PositiveInt, Ratio, Reference, Secret
+from sentinel.config.types import ConfigModel, Port, PositiveDuration, PositiveInt, Ratio, Secret
 from sentinel.incidents import MAX_TEXT, check_conditions
 
 
@@ -255,50 +255,3 @@ class KafkaSettings(ConfigModel):
 class Feature(ConfigModel):
     enabled: bool = False
     rollout: Annotated[float, Field(ge=0, le=100)] = Field(default=100, description="Percent")
-
-
-class ForwardTarget(ConfigModel):
-    endpoint: str
-    protocol: Literal["grpc", "http"] = "grpc"
-    tls: ClientTls = ClientTls()
-    retry: SidecarRetry | None = None
-
-
-class SidecarRetry(ConfigModel):
-    enabled: bool = True
-    max_attempts: PositiveInt = 3
-    backoff: Literal["exponential", "fixed"] = "exponential"
-
-
-class Compression(ConfigModel):
-    enabled: bool = True
-    algorithm: Literal["gzip", "zstd", "none"] = "gzip"
-
-
-class Forwarding(ConfigModel):
-    """Where a sidecar sends to."""
-
-    central: ForwardTarget
-    compression: Compression = Compression()
-
-
-class SidecarApplication(ConfigModel):
-    """The application beside a sidecar."""
-
-    id: str
-    namespace: str | None = None
-
-
-class Cache(ConfigModel):
-    """Cache of a sidecar."""
-
-    type: Literal["memory"] = "memory"
-    size: PositiveInt | Reference = 1000
-    ttl: Duration = 300.0
-
-
-class Health(ConfigModel):
-    """Health endpoint of a sidecar."""
-
-    port: Port = 8081
-    endpoint: str = "/health"

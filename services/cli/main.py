@@ -37,6 +37,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("classify", "services.cli.classify_cmd", "Score prompts for injection and jailbreak."),
     ("demo", "services.cli.demo_cmd", "Replay traffic with injected trouble and watch it being found."),
     ("gateway", "services.cli.gateway_cmd", "Take telemetry by gRPC, HTTP, OTLP and AMQP."),
+    ("sidecar", "services.cli.sidecar_cmd", "Take an application's telemetry beside it and send it on."),
     ("dispatcher", "services.cli.dispatcher_cmd", "Run and inspect the notification dispatcher."),
     ("governance", "services.cli.governance_cmd", "Push metrics to the Governance Dashboard."),
     ("shield", "services.cli.shield_cmd", "Enforce and revoke at LLM-Shield; run the reference Shield."),
