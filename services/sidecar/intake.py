@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
 from sentinel.events.decode import decode_batch
+from sentinel.events.enrichment import Enrichment
 from sentinel.events.selection import Selection, TraceSample
 from services.dispatcher.events import log_event
 from services.gateway.gateway import Gateway
@@ -70,6 +71,16 @@ class LocalGateway(Gateway):
     """A gateway for one application: whoever reaches the door may send, and events that name no tenant get the application's."""
 
     tenant = DEFAULT_TENANT
+
+    @property
+    def enrichment(self) -> Enrichment:
+        """What happens to events at the door."""
+        return self._enrichment
+
+    def use(self, enrichment: Enrichment, tenant: str) -> None:
+        """Other policies, and another tenant of events that name none; what was counted stays."""
+        enrichment.redacted_events, enrichment.redacted_values = self._enrichment.redacted_events, self._enrichment.redacted_values
+        self._enrichment, self.tenant = enrichment, tenant
 
     def principal(self, credentials: str | None, tenant: str | None = None) -> Principal:
         """See `Gateway.principal`."""

@@ -14,9 +14,6 @@ from sentinel.config.sidecar_view import SidecarView
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import columns_of
 from sentinel.events.model import Event
-from sentinel.privacy.policy import HashKeyMissingError
-from sentinel.privacy.redaction import Redactor
-from services.dispatcher.events import log_event
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1)
 
@@ -47,12 +44,3 @@ class LocalRules:
         found = self._rules.evaluate(listed, columns, ids, time.time_ns() // 1_000_000)
         self._seconds.observe(time.perf_counter() - began)
         return found
-
-
-def redactor_of(view: SidecarView) -> Redactor:
-    """Takes personal data out, by the policies of the view. Without the key that hashes need, values are masked instead: no less is taken out."""
-    try:
-        return Redactor(view.privacy)
-    except HashKeyMissingError as error:
-        log_event("hash_key_missing", error=str(error), instead="mask")
-        return Redactor(view.privacy.masking())

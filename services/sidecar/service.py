@@ -13,13 +13,13 @@ from typing import Any
 
 from sentinel.config.errors import ConfigError
 from sentinel.config.sidecar_view import SidecarView
+from sentinel.events.enrichment import Enrichment
 from services.dispatcher.events import log_event
 from services.gateway.grpc_server import GrpcServer
 from services.gateway.http_server import HttpServer
 from services.gateway.limits import NoLimit
 from services.gateway.metrics import DoorMetrics, RedactionCounts
 from services.gateway.otlp.intake import OtlpIntake
-from services.gateway.redaction import DoorRedaction
 from services.gateway.service import _bound
 from services.gateway.settings import GatewaySettingsError
 from services.gateway.tenants import Tokens
@@ -30,7 +30,7 @@ from services.sidecar.grpc_sender import GrpcSender
 from services.sidecar.health import HealthDoor
 from services.sidecar.http_sender import HttpSender
 from services.sidecar.intake import Intake, LocalGateway, LocalTelemetry
-from services.sidecar.local_rules import LocalRules, redactor_of
+from services.sidecar.local_rules import LocalRules
 from services.sidecar.metrics import SidecarCounts
 from services.sidecar.ring import Ring
 from services.sidecar.settings import SidecarSettings
@@ -53,7 +53,6 @@ class RunningSidecar:
     centre: Centre | None = None
     ports: dict[str, int] = field(default_factory=dict)
     _gateway: LocalGateway | None = None
-    _redaction: DoorRedaction | None = None
     _centre_view: SidecarView | None = None
     _servers: list[Any] = field(default_factory=list)
 
@@ -67,11 +66,10 @@ class RunningSidecar:
         sender = (GrpcSender if settings.target.protocol == "grpc" else HttpSender)(settings.target, gzip=settings.gzip)
         forwarder = Forwarder(intake.ring, sender, settings.retry, settings.batch_size, settings.batch_wait_s)
         running = cls(settings, intake, forwarder)
-        running._redaction = DoorRedaction(redactor_of(settings.view))
-        running._gateway = LocalGateway(Tokens((), required=False), NoLimit(), intake, metrics, running._redaction.redact)
+        running._gateway = gateway = LocalGateway(Tokens((), required=False), NoLimit(), intake, metrics, _enrichment(settings.view))
         if settings.link is not None:
             running.centre = Centre(settings.link, settings.application_id, running._take_view, findings)
-        metrics.registry.register(RedactionCounts(running._redaction, "sidecar"))
+        metrics.registry.register(RedactionCounts(lambda: gateway.enrichment, "sidecar"))
         metrics.registry.register(SidecarCounts(intake, forwarder, running.centre))
         running._in_force()
         try:
@@ -116,11 +114,10 @@ class RunningSidecar:
         """Rules, privacy policies and tenant: the centre's where it is followed, else the file's own."""
         followed = self._centre_view if self.settings.centre_rules else None
         view = followed or self.settings.view
-        assert self._gateway is not None and self._redaction is not None
-        self._redaction.use(redactor_of(view))
+        assert self._gateway is not None
         self.intake.rules.use(view, self.settings.strategies)
         told = self._centre_view.tenant_id if self._centre_view is not None else view.tenant_id
-        self._gateway.tenant = self.settings.tenant or told
+        self._gateway.use(_enrichment(view), self.settings.tenant or told)
         log_event("config", version=view.version, of="centre" if followed else "file", detectors=self.intake.rules.detectors)
 
     async def _open(self, health_host: str, page: Callable[[], bytes]) -> None:
@@ -143,6 +140,11 @@ class RunningSidecar:
         http = HttpServer(HealthDoor(self.intake, self.forwarder, page, settings.health_path), bound)
         await http.start()
         self._servers.append(http)
+
+
+def _enrichment(view: SidecarView) -> Enrichment:
+    """As at the gateway. Without the key that hashes need, values are masked instead: no less is taken out."""
+    return Enrichment(view.privacy, view.pricing, view.normalisation)
 
 
 def _place(target: Any) -> Any:

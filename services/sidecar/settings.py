@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from sentinel.config.environment import environment_overrides, merged
 from sentinel.config.load import parse_config, read_text
 from sentinel.config.model import SentinelConfig
@@ -15,6 +17,7 @@ from sentinel.config.sidecar import ForwardTarget, SidecarRetry
 from sentinel.config.sidecar_view import LOCAL_STRATEGIES, SidecarView, view_of
 from sentinel.config.storage import ClientTls
 from sentinel.events.selection import Selection, TraceSample
+from sentinel.pricing.table import PricingSettings
 from services.gateway.settings import GatewaySettingsError, from_environment
 
 RING_SIZE = 1_000
@@ -98,7 +101,8 @@ class SidecarSettings:
             cache_ttl_s=cache.ttl if cache is not None else 300.0,
             health_port=health.port if health is not None else 8081,
             health_path=health.endpoint if health is not None else "/health",
-            view=view_of(0, config.to_snapshot(), tenant or "default"),
+            # Prices are the centre's: a cost that is computed here stands, whatever the centre would say.
+            view=replace(view_of(0, config.to_snapshot(), tenant or "default"), pricing=PricingSettings(enabled=False)),
         )
 
 

@@ -75,6 +75,24 @@ def test_rules_and_privacy_follow_what_is_published(topics: str, open_doors: Ope
     assert len(beside.anomalies(detector_id="second")) == 2
 
 
+def test_costs_are_those_of_the_centres_prices(topics: str, open_doors: OpenDoors, open_sidecar: OpenSidecar) -> None:
+    dear = rule("dear", 0) | {"config": {"metric": "cost", "value": 1.0}}
+    price = {"inputUsdPerMillion": 1_000_000, "outputUsdPerMillion": 2_000_000}
+    answer = event(data={"status": "success", "latency_ms": 1, "model": "own-model", "prompt_tokens": 1, "completion_tokens": 2})
+    doors = open_doors(live_config=True)
+    beside = open_sidecar(doors.grpc, detection={"detectors": {"source": "inline", "items": [dear]}})
+    beside.send([answer])
+    assert beside.anomalies() == [], "nobody has told a price"
+    version = publish(topics, {"detection": {"detectors": {"items": [dear]}}, "ingestion": {"pricing": {"models": {"own-model": price}}}})
+    beside = open_sidecar(doors.grpc)
+    at_version(beside, version)
+    beside.send([answer])
+    [found] = beside.anomalies()
+    assert found["metrics"]["observed_value"] == 5.0
+    stored = wait_for(doors.events, 20, "the events", until=lambda events: len(events) == 2, pause_s=0.1)
+    assert {one["data"].get("cost") for one in stored} == {None, 5.0}
+
+
 def test_a_sidecar_is_told_the_rules_of_its_tenants_alone(topics: str, open_doors: OpenDoors, open_sidecar: OpenSidecar) -> None:
     document = {
         "detection": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -16,12 +17,13 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-import yaml
 
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
 from schemas.pb.llm.sentinel.v1.ingestion_pb2_grpc import TelemetryIngestionStub
 from services.cli.main import run
+from services.sidecar.settings import SidecarSettings, read_config
 from tests.support.doors import TOKEN, TOKENS, Doors, OpenDoors, event
+from tests.support.sidecars import Beside
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -125,16 +127,22 @@ def test_the_file_of_the_document_is_watched(open_doors: OpenDoors, tmp_path: Pa
     assert [(one["event_type"], one["tenant_id"]) for one in doors.events()] == [("llm.error", "acme")]
 
 
-def test_the_example_of_the_specification_starts(doors: Doors, tmp_path: Path) -> None:
-    example = yaml.safe_load((ROOT / "tests" / "contract" / "examples" / "config-sidecar.yaml").read_text())
-    example["ingestion"]["local"]["grpc"]["unix_socket"] = str(tmp_path / "s.sock")
-    file = tmp_path / "sentinel-sidecar.yaml"
-    file.write_text(yaml.safe_dump(example))
+def test_the_example_of_the_specification_starts(
+    doors: Doors, loop: asyncio.AbstractEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = {"APPLICATION_ID": "llm-chatbot", "POD_NAMESPACE": "applications", "CENTRAL_AGGREGATOR": doors.grpc, "LOCAL_CACHE_SIZE": "7"}
-    with sidecar(tmp_path, f"--config={file}", **names) as running:
-        health = httpx.get(f"{running.url}/health")
-        assert health.status_code == 200 and health.json()["ring_size"] == 1_000
-        assert running.stop() == 0
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    example = ROOT / "tests" / "contract" / "examples" / "config-sidecar.yaml"
+    local = {"port": 0, "unixSocket": str(tmp_path / "s.sock")}
+    settings = SidecarSettings.of(read_config(example, {"ingestion": {"local": {"grpc": local}}, "health": {"port": 0}}))
+    assert settings.target.secure and settings.target == settings.link and settings.strategies == {"threshold", "pattern"}
+    beside = Beside(settings, loop)
+    try:
+        health = beside.http.get("/health")
+        assert health.status_code == 200 and health.json()["ring_size"] == 1_000 and beside.running.intake.findings.size == 7
+    finally:
+        beside.close(grace_s=0.0)
 
 
 @pytest.mark.parametrize(
