@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("jobs", "operators", "udfs", "sentinel", "services", "schemas")
+ROOMS = ("jobs", "operators", "udfs", "sentinel", "services", "schemas", "clients")
 MAY_IMPORT = {
     "jobs": {"jobs", "operators", "udfs", "sentinel"},
     "operators": {"operators", "sentinel"},
@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "sentinel": {"sentinel"},
     "services": {"services", "sentinel", "schemas"},
     "schemas": {"schemas"},
+    "clients": set(),
 }
 LONGEST_FILE = 320
 LONGEST_TOPOLOGY = 70

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -59,7 +60,7 @@ def export(*spans: dict[str, Any], service: str = "chatbot", resource: dict[str,
             span.status.code = 2
             span.status.message = one.get("message", "")
         for name, attributes in one.get("events", ()):
-            span.events.add(name=name).attributes.extend(pairs(attributes))
+            span.events.add(name=name, time_unix_nano=span.start_time_unix_nano + 250_000_000).attributes.extend(pairs(attributes))
     return request
 
 
@@ -192,7 +193,58 @@ FAILURES = {
         "failed": True,
         "events": [("exception", {"exception.type": "openai.RateLimitError", "exception.message": "slow down"})],
     },
+    "openinference, with what its library really knows": {
+        "attributes": {"openinference.span.kind": "LLM", "llm.invocation_parameters": '{"model": "gpt-4o"}'},
+        "failed": True,
+        "message": "RateLimitError: Error code: 429 - slow down",
+        "events": [("exception", {"exception.type": "openai.RateLimitError"})],
+    },
 }
+
+
+def test_the_status_stands_for_an_error_without_a_name(doors: Doors) -> None:
+    attributes = {"langfuse.observation.type": "generation", "langfuse.observation.level": "ERROR"}
+    said = ("Error code: 503 - overloaded", "it took 429 s")
+    spans = ({"attributes": attributes, "failed": True, "message": message} for message in said)
+    doors.http.post("/v1/traces", content=export(*spans).SerializeToString(), headers=PROTOBUF).raise_for_status()
+    assert [(one["data"]["error_type"], one["data"].get("status_code")) for one in doors.events()] == [("503", 503), ("unknown", None)]
+
+
+NOW_NS = time.time_ns() // 1_000_000_000 * 1_000_000_000 - 5_000_000_000
+STREAMS = {
+    "openinference": ({"openinference.span.kind": "LLM"}, ["First Token Stream Event"], 250.0),
+    "traceloop": ({"gen_ai.operation.name": "chat"}, ["gen_ai.content.completion.chunk"] * 3, 250.0),
+    "langfuse": (
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.completion_start_time": f'"{datetime.fromtimestamp(NOW_NS / 1e9 + 0.5, UTC).isoformat()}"',
+            "langfuse.observation.metadata.finish_reason": '"stop"',
+        },
+        [],
+        500.0,
+    ),
+    "a clock that is off": (
+        {"langfuse.observation.type": "generation", "langfuse.observation.completion_start_time": '"2026-01-01T00:00:00Z"'},
+        [],
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("encoding", ["protobuf", "json"])
+@pytest.mark.parametrize("dialect", STREAMS)
+def test_the_first_token_of_a_stream(doors: Doors, dialect: str, encoding: str) -> None:
+    attributes, events, first_ms = STREAMS[dialect]
+    span = {"attributes": attributes, "events": [(name, {}) for name in events], "start_ns": NOW_NS, "end_ns": NOW_NS + 1_500_000_000}
+    copy = {"name": "raw_gen_ai_request", "attributes": {"llm.openai.messages": "[]"}}
+    request = export(span, copy)
+    body, headers = (
+        (request.SerializeToString(), PROTOBUF) if encoding == "protobuf" else (hex_json(request), {"content-type": "application/json"})
+    )
+    doors.http.post("/v1/traces", content=body, headers=headers).raise_for_status()
+    [stored] = doors.events()
+    assert stored["data"].get("time_to_first_token_ms") == first_ms
+    assert stored["data"].get("finish_reason") == ("stop" if first_ms == 500 else None)
 
 
 @pytest.mark.parametrize("dialect", FAILURES)

@@ -54,12 +54,13 @@ def _open(
     *,
     live_config: bool = False,
     grpc_port: int = 0,
+    http_port: int = 0,
 ) -> Doors:
     starting = RunningGateway.start(
         SentinelConfig.model_validate(config),
         {"bootstrap.servers": bootstrap},
         folder / name,
-        ports=Ports(grpc_port, 0, 0, 0),
+        ports=Ports(grpc_port, http_port, 0, 0),
         topic=name,
         limits=limits,
         live_config=live_config,
@@ -78,10 +79,12 @@ def open_doors(broker: Broker, loop: asyncio.AbstractEventLoop, tmp_path: Path) 
         limits: BufferLimits | None = None,
         live_config: bool = False,
         grpc_port: int = 0,
+        http_port: int = 0,
         **sections: Any,
     ) -> Doors:
         topic, config = broker.topic(f"doors-{next(_numbers)}", partitions=2), {"ingestion": ingestion or {}, **sections}
-        opened.append(_open(broker.bootstrap, loop, tmp_path, config, limits, topic, live_config=live_config, grpc_port=grpc_port))
+        ports = {"grpc_port": grpc_port, "http_port": http_port}
+        opened.append(_open(broker.bootstrap, loop, tmp_path, config, limits, topic, live_config=live_config, **ports))
         return opened[-1]
 
     yield start

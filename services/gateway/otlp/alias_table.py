@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import re2
 import yaml
 
 Attributes = Mapping[str, Any]
 Lookup = Callable[[Attributes], Any]
 
+_LONGEST_MESSAGE = 1_000
 FILE = Path(__file__).parent / "aliases.yaml"
 
 
@@ -31,6 +33,9 @@ class Table(msgspec.Struct, forbid_unknown_fields=True):
     fields: dict[str, list[str]]
     inference: list[str]
     inference_marks: list[str]
+    first_token_events: list[str]
+    status_code_in_message: str
+    copies: list[str]
     prefixes: list[str]
     logs: Logs
     metrics: list[str]
@@ -48,6 +53,8 @@ class AliasTable:
         self._marks = tuple(table.inference_marks)
         self._prefixes = tuple(table.prefixes)
         self._metrics = tuple(table.metrics)
+        self.first_token_events, self.copies = frozenset(table.first_token_events), frozenset(table.copies)
+        self._status_code = re2.compile(table.status_code_in_message)
         self.content_logs, self.score_logs = frozenset(table.logs.content), frozenset(table.logs.score)
         self._finish_reasons = _inverted(table.finish_reasons)
         self._environments = _inverted(table.environments)
@@ -102,11 +109,16 @@ class AliasTable:
 
     def finish_reason(self, value: Any) -> str | None:
         """One of stop, length, content_filter, error; None for what the table does not know. A list stands for its first member, as does its JSON."""
-        if isinstance(value, str) and value.startswith("["):
+        if isinstance(value, str) and value[:1] in ("[", '"'):
             value = _json(value)
         if isinstance(value, list):
             value = value[0] if value else None
         return self._finish_reasons.get(str(value).lower()) if value is not None else None
+
+    def status_code(self, message: str | None) -> int | None:
+        """The HTTP status that the message of a failure names."""
+        found = self._status_code.search(message[:_LONGEST_MESSAGE]) if message else None
+        return int(found.group(1)) if found else None
 
     def environment(self, value: str | None) -> str | None:
         """One of dev, staging, prod, or None."""

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from services.gateway.otlp.from_protobuf import MAX_DEPTH
 from services.gateway.otlp.items import LogItem, PointItem, SpanItem
+from services.gateway.otlp.items import SpanEvent as SpanEventItem
 from services.gateway.records import MalformedError
 
 TraceId = Annotated[str, Meta(pattern="^(?:[0-9a-fA-F]{32})?$")]
@@ -50,8 +51,9 @@ class Status(Struct):
     message: str = ""
 
 
-class SpanEvent(Struct):
+class SpanEvent(Struct, rename="camel"):
     name: str = ""
+    time_unix_nano: Whole = 0
     attributes: list[KeyValue] = []
 
 
@@ -162,7 +164,7 @@ def spans(body: bytes) -> Iterator[SpanItem]:
                     int(span.end_time_unix_nano),
                     status.code in (2, "STATUS_CODE_ERROR"),
                     status.message,
-                    [(event.name, _attributes(event.attributes)) for event in span.events],
+                    [SpanEventItem(one.name, _attributes(one.attributes), int(one.time_unix_nano)) for one in span.events],
                 )
 
 

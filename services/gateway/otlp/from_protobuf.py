@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from services.gateway.otlp.items import LogItem, PointItem, SpanItem
+from services.gateway.otlp.items import LogItem, PointItem, SpanEvent, SpanItem
 from services.gateway.records import MalformedError
 
 _ERROR = 2
@@ -30,7 +30,7 @@ def spans(request: Any) -> Iterator[SpanItem]:
                     span.end_time_unix_nano,
                     span.status.code == _ERROR,
                     span.status.message,
-                    [(event.name, _attributes(event.attributes)) for event in span.events],
+                    [SpanEvent(event.name, _attributes(event.attributes), event.time_unix_nano) for event in span.events],
                 )
 
 

@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 
+class SpanEvent(NamedTuple):
+    """Something that happened during a span, at `time_ns`."""
+
+    name: str
+    attributes: dict[str, Any]
+    time_ns: int
+
+
 class SpanItem(NamedTuple):
     """One span. Ids in lower-case hex, times in epoch nanoseconds."""
 
@@ -18,7 +26,7 @@ class SpanItem(NamedTuple):
     end_ns: int
     failed: bool
     message: str
-    events: list[tuple[str, dict[str, Any]]]
+    events: list[SpanEvent]
 
 
 class LogItem(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from sentinel.events.model import UNKNOWN_MODEL
+from sentinel.events.normalisation import read_time
 from sentinel.identity import stable_id
 from sentinel.timestamps import to_rfc3339
 from services.gateway.otlp.alias_table import AliasTable
@@ -24,9 +25,9 @@ _MAX_TRACE_ATTRIBUTES = 100
 def span_events(span: SpanItem, table: AliasTable) -> list[Event]:
     """The events of one span; none when it has nothing to do with language models."""
     attributes, resource = span.attributes, span.resource
-    exception = next((found for name, found in span.events if name == "exception"), {})
+    exception = next((one.attributes for one in span.events if one.name == "exception"), {})
     if not table.is_inference(attributes):
-        if not table.concerns_models(attributes):
+        if span.name in table.copies or not table.concerns_models(attributes):
             return []
         return [_event("llm.trace", _trace(span, table), span, table)]
     model = table.text("model", attributes)
@@ -36,7 +37,7 @@ def span_events(span: SpanItem, table: AliasTable) -> list[Event]:
     provider = table.text("provider", attributes, resource)
     common = identity | ({"provider": provider} if provider else {})
     events = []
-    prompt = _prompt(table, attributes, *(found for name, found in span.events if name in table.content_logs))
+    prompt = _prompt(table, attributes, *(one.attributes for one in span.events if one.name in table.content_logs))
     if prompt is not None:
         events.append(_event("llm.request", _request(table, attributes, model, prompt) | common, span, table))
     if span.failed or table.get("error_type", attributes) is not None:
@@ -163,7 +164,6 @@ def _response(span: SpanItem, table: AliasTable, model: str | None) -> Event:
     if cost == 0 and total:
         # Without a price table OpenLIT writes 0: the cost is not known then, which is something else.
         cost = None
-    first = table.number("time_to_first_token_s", attributes)
     data: Event = {
         "status": "success",
         "latency_ms": (span.end_ns - span.start_ns) / 1e6,
@@ -174,18 +174,35 @@ def _response(span: SpanItem, table: AliasTable, model: str | None) -> Event:
         "total_tokens": total,
         "cost": cost,
         "finish_reason": table.finish_reason(table.get("finish_reason", attributes)),
-        "time_to_first_token_ms": first * 1000 if first is not None else None,
+        "time_to_first_token_ms": _time_to_first_token_ms(span, table),
     }
     return _without_none(data)
 
 
+def _time_to_first_token_ms(span: SpanItem, table: AliasTable) -> float | None:
+    """As the library measured it, else from the start of the span to the time that it names, else to the first event of the stream."""
+    measured_s = table.number("time_to_first_token_s", span.attributes)
+    if measured_s is not None:
+        return measured_s * 1000
+    at = read_time((table.text("first_token_time", span.attributes) or "").strip('"'))
+    if at is not None:
+        at_ms = at.timestamp() * 1000 - span.start_ns / 1e6
+    elif times_ns := [one.time_ns for one in span.events if one.name in table.first_token_events]:
+        at_ms = (min(times_ns) - span.start_ns) / 1e6
+    else:
+        return None
+    return at_ms if 0 <= at_ms <= (span.end_ns - span.start_ns) / 1e6 else None
+
+
 def _error(span: SpanItem, exception: dict[str, Any], table: AliasTable, model: str | None) -> Event:
-    given = table.text("error_type", span.attributes, exception) or "unknown"
-    status_code = table.count("status_code", span.attributes, exception)
+    message = span.message or table.text("error_message", exception, span.attributes)
+    status_code = table.count("status_code", span.attributes, exception) or table.status_code(message)
+    # A status stands for its error, as the conventions of OpenTelemetry have it, where the library names none.
+    given = table.text("error_type", span.attributes, exception) or str(status_code or "unknown")
     data: Event = {
         # `openai.RateLimitError` and `RateLimitError` are one.
         "error_type": given.rpartition(".")[2] or given,
-        "message": span.message or table.text("error_message", exception, span.attributes),
+        "message": message,
         "model": model,
         "latency_ms": (span.end_ns - span.start_ns) / 1e6,
         "status_code": status_code,
