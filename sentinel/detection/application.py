@@ -10,18 +10,14 @@ import msgspec
 
 from sentinel.config.runnable import BEHAVIOURAL
 from sentinel.config.runtime import DetectorConfig
-from sentinel.detection.detection import Detection
-from sentinel.detection.detectors import PaneDetector
-from sentinel.detection.detectors.keyed_rule import RuleDetector
 from sentinel.detection.facts import FACT_WIDTH_MS, Fact
 from sentinel.detection.failures import too_slow
+from sentinel.detection.lanes import Found, KeyLanes, share_windows
 from sentinel.detection.metrics import merge_panes
-from sentinel.detection.sharing import share_windows
+from sentinel.detection.plan import Plan
 from sentinel.detection.slots import RuleSlot, Slot
 from sentinel.panes import Pane, UserPane
 
-Found = tuple[DetectorConfig, str, Detection]
-"""Detector, model (empty at application level), detection."""
 IDLE_MS = 24 * 3_600_000
 """A key without a pane for this long of event time is forgotten; what behavioural detectors know of people outlives weekends and holidays."""
 BEHAVIOUR_IDLE_MS = 30 * IDLE_MS
@@ -29,32 +25,12 @@ Failed = Callable[[DetectorConfig, str, str, int, Exception], None]
 """Told of a detector that threw: detector, tenant, application, event time, exception."""
 
 
-class Plan:
-    """Which detectors a key gets: built once a configuration, shared by all keys."""
-
-    def __init__(
-        self,
-        detectors: tuple[DetectorConfig, ...],
-        levels: dict[str, str],
-        make: Callable[[DetectorConfig], PaneDetector],
-        make_rule: Callable[[DetectorConfig], RuleDetector],
-        timeout_s: float = 5.0,
-    ) -> None:
-        self.detectors = detectors
-        self.levels = levels
-        self.make = make
-        self.make_rule = make_rule
-        self.timeout_s = timeout_s
-
-    def at(self, level: str, tenant_id: str, application_id: str, model: str | None) -> list[DetectorConfig]:
-        return [d for d in self.detectors if self.levels[d.id] == level and d.scope.matches(tenant_id, application_id, model)]
-
-
 class ApplicationState:
     """The state of one tenant and application. Panes wait here until event time has passed them, then go second by second."""
 
     __slots__ = (
         "_failed",
+        "_lanes",
         "application",
         "application_id",
         "facts",
@@ -77,12 +53,15 @@ class ApplicationState:
         self.user_waiting: dict[int, UserPane] = {}
         self.facts: dict[int, list[Fact]] = {}
         self.models: dict[str, list[Slot]] = {}
+        # By model (None: the application as a whole), made when a pane comes; to be forgotten whenever a detector is replaced.
+        self._lanes: dict[str | None, KeyLanes] = {}
         self.application: list[Slot] = self._slots("application", None)
         self.users: list[Slot] = self._slots("user", None)
         self.rules: list[RuleSlot] = self._rule_slots()
         self._find_timed()
 
     def _share_windows(self) -> None:
+        self._lanes.clear()
         for slots in (self.application, *self.models.values()):
             share_windows(slot.detector for slot in slots)
 
@@ -146,7 +125,7 @@ class ApplicationState:
             user_pane = user_waiting.pop(start)
             self._seen(start)
             for slot in self.users:
-                self._run(slot, "", user_pane, found)
+                self._run(slot, user_pane, found)
         if self.timed:
             self._on_time(now_ms, found)
         return found
@@ -155,6 +134,7 @@ class ApplicationState:
         if self.last_ms and start_ms - self.last_ms > IDLE_MS:
             # Whether the sweep has already evicted the key depends on the watermark's steps; forgetting here as well makes it all one.
             self.models = {}
+            self._lanes.clear()
             self.application = self._slots("application", None)
             self.users = self._slots("user", None)
             known = self.rules if start_ms - self.last_ms <= self.idle_ms else []
@@ -172,24 +152,33 @@ class ApplicationState:
         if len(panes) > 1:
             panes.sort(key=lambda pane: pane.model)
         for pane in panes:
-            for slot in self.models.get(pane.model) or self.open_model(pane.model):
-                self._run(slot, pane.model, pane, found)
+            self._on_pane(pane.model, pane, found)
         if self.application:
-            whole = panes[0] if len(panes) == 1 else merge_panes(panes)
-            for slot in self.application:
-                self._run(slot, "", whole, found)
+            self._on_pane(None, panes[0] if len(panes) == 1 else merge_panes(panes), found)
 
-    def _run(self, slot: Slot, model: str, pane: Pane | UserPane, found: list[Found]) -> None:
+    def _on_pane(self, model: str | None, pane: Pane, found: list[Found]) -> None:
+        lanes = self._lanes.get(model)
+        if lanes is None:
+            slots = self.application if model is None else self.models.get(model) or self.open_model(model)
+            lanes = self._lanes[model] = KeyLanes(slots)
+        failures = lanes.on_pane(pane, model or "", found)
+        for slot, error in failures:
+            self._start_afresh(slot, pane.start_ms, error)
+
+    def _run(self, slot: Slot, pane: UserPane, found: list[Found]) -> None:
         try:
             detection = slot.detector.on_pane(pane)
         except Exception as error:
-            # One detector's fault must not stop the others: it starts afresh at this key, counted and reported.
-            slot.detector = self.plan.make(slot.config)
-            self._share_windows()
-            self._failed(slot.config, self.tenant_id, self.application_id, pane.start_ms, error)
+            self._start_afresh(slot, pane.start_ms, error)
             return
         if detection is not None:
-            found.append((slot.config, model, detection))
+            found.append((slot.config, "", detection))
+
+    def _start_afresh(self, slot: Slot, start_ms: int, error: Exception) -> None:
+        """One detector's fault must not stop the others: it starts afresh at this key, counted and reported."""
+        slot.detector = self.plan.make(slot.config)
+        self._share_windows()
+        self._failed(slot.config, self.tenant_id, self.application_id, start_ms, error)
 
     def _run_rules(self, start_ms: int, panes: list[Pane], found: list[Found], before: int) -> None:
         """The rules with memory on one second, after the detectors on its panes: composites build on what these found, `found[before:]`."""
@@ -219,9 +208,9 @@ class ApplicationState:
             except Exception as error:
                 if isinstance(slot, RuleSlot):
                     slot.detector = self.plan.make_rule(slot.config)
+                    self._failed(slot.config, self.tenant_id, self.application_id, now_ms, error)
                 else:
-                    slot.detector = self.plan.make(slot.config)
-                self._failed(slot.config, self.tenant_id, self.application_id, now_ms, error)
+                    self._start_afresh(slot, now_ms, error)
 
     def replan(self, plan: Plan) -> None:
         """Take over a new configuration: unchanged detectors keep their state, the others start afresh or go."""
@@ -279,6 +268,7 @@ class ApplicationState:
             self.user_waiting[user_pane.start_ms] = user_pane
         _restore(self.application, application)
         _restore(self.users, users)
+        self._lanes.clear()
         for model, states in models.items():
             self.models[model] = self._slots("model", model)
             _restore(self.models[model], states)

@@ -1,7 +1,8 @@
 """Learned normality with exponential forgetting, one class a distribution. Blocks come in, an assessment comes out.
 
 Every class takes the sums of a window: `assess(count, log_sum, total)` and `learn(decay, count, log_sum, log_sumsq, total)`;
-`ratio(count, log_sum, total)` is the assessment's ratio alone, which is cheap.
+`ratio(count, log_sum, total)` is the assessment's ratio alone, which is cheap, and `reading_at(ratio)` turns it round: below that reading of the window
+(log_sum / count, total / count or total, see `WindowedDetector.reads_logs`) its ratio is certainly smaller.
 All share the idea that a window may differ from the baseline for three reasons: the calls in it are few (sampling error, from
 the counts actually seen), windows differ anyway (between-window variance, learned), and the baseline itself is young.
 Priors stand in for what a young baseline cannot know; they fade with the first learned blocks.
@@ -23,8 +24,10 @@ RATE_SPREAD_PRIOR = 0.3
 RING_VALUES = 60
 """Values that the percentile detector remembers: 10 minutes of 10 s evaluations."""
 WINSOR = 3.0
-MOST_SIGMA = 1_000.0
 """A learned block counts at most as 3 standard deviations off, so that one odd block moves the baseline little."""
+MOST_SIGMA = 1_000.0
+ROUNDING = 1e-9
+"""Readings are given lower by this part, so that rounding never makes one too high."""
 
 
 class Assessment(NamedTuple):
@@ -63,6 +66,9 @@ class LogMeanBaseline(msgspec.Struct, array_like=True):
 
     def ratio(self, count: float, log_sum: float, total: float) -> float:
         return math.exp(min(50.0, log_sum / count / LOG_SCALE - self.mean))
+
+    def reading_at(self, ratio: float) -> float:
+        return (self.mean + math.log(ratio) - ROUNDING) * LOG_SCALE
 
     def learn(self, decay: float, count: int, log_sum: int, log_sumsq: int, total: int) -> None:
         if count == 0:
@@ -113,6 +119,9 @@ class ShareBaseline(msgspec.Struct, array_like=True):
     def ratio(self, count: float, log_sum: float, total: float) -> float:
         return min(total, count) / count / ((self.hits + 0.5) / (self.weight + 25.0))
 
+    def reading_at(self, ratio: float) -> float:
+        return ratio * (self.hits + 0.5) / (self.weight + 25.0) * (1.0 - ROUNDING)
+
     def dispersion(self) -> float:
         return max(1.0, (self.dispersion_sum + PRIOR_BLOCKS) / (self.blocks + PRIOR_BLOCKS))
 
@@ -159,6 +168,9 @@ class ValueBaseline(msgspec.Struct, array_like=True):
     def ratio(self, count: float, log_sum: float, total: float) -> float:
         return math.exp(min(50.0, math.log1p(max(0.0, total)) - self.mean))
 
+    def reading_at(self, ratio: float) -> float:
+        return math.expm1(min(700.0, self.mean + math.log(ratio) - ROUNDING))
+
     def learn(self, decay: float, count: int, log_sum: int, log_sumsq: int, total: float) -> None:
         raw = max(0.0, total)
         shift = math.log1p(raw) - self.mean
@@ -193,6 +205,9 @@ class LinearBaseline(msgspec.Struct, array_like=True):
     def ratio(self, count: float, log_sum: float, total: float) -> float:
         shift = total / count - self.mean
         return math.inf if shift > 0.0 else 0.0 if shift < 0.0 else 1.0
+
+    def reading_at(self, ratio: float) -> float:
+        return -math.inf
 
     def assess(self, count: float, log_sum: float, total: float) -> Assessment:
         shift = total / count - self.mean
@@ -232,6 +247,10 @@ class RingBaseline(msgspec.Struct, array_like=True):
     def ratio(self, count: float, log_sum: float, total: float) -> float:
         observed, level = self._value(count, total), self.level()
         return observed / level if level > 0.0 else (math.inf if observed > 0.0 else 1.0)
+
+    def reading_at(self, ratio: float) -> float:
+        level = self.level()
+        return ratio * level * (1.0 - ROUNDING) if level > 0.0 else -math.inf
 
     def assess(self, count: float, log_sum: float, total: float) -> Assessment:
         observed = self._value(count, total)

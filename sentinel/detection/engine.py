@@ -19,11 +19,13 @@ import msgspec
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
 from sentinel.detection.anomalies import to_anomaly
-from sentinel.detection.application import ApplicationState, Found, Plan, fingerprint
+from sentinel.detection.application import ApplicationState, fingerprint
 from sentinel.detection.detectors import RULES, STRATEGIES, PaneDetector, new_detector, new_rule
 from sentinel.detection.detectors.custom import PluginDetector
 from sentinel.detection.facts import Fact
 from sentinel.detection.failures import Failures
+from sentinel.detection.lanes import Found
+from sentinel.detection.plan import Plan
 from sentinel.detection.state import StateError, check_version
 from sentinel.models.library import refresh_all
 from sentinel.panes import Pane, UserPane

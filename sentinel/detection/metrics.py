@@ -45,46 +45,45 @@ class Sample(NamedTuple):
     event: str
 
 
+Read = tuple[int, int, int, int, int, str]
+"""The fields of a `Sample` as they are read from panes: a plain tuple costs a third of a named one, and every pane is read a dozen times."""
+
+
 class MetricSpec(NamedTuple):
     """How one metric is read: its statistical model, its extractor, and the raw units in one display unit."""
 
     name: str
     model: Model
-    extract: Callable[[Pane], Sample]
+    read: Callable[[Pane], Read]
     scale: float
     """Raw units (of `Sample.total`) in one display unit: 1000 us in 1 ms, 1e9 nano-USD in 1 USD."""
     log_unit: float
     """Log-domain units in one display unit: `ln(1 + log_unit * value)`."""
 
-
-def _latency(pane: Pane) -> Sample:
-    return Sample(
-        pane.latency_count, pane.latency_log_sum, pane.latency_log_sumsq, pane.latency_sum_us, pane.latency_max_us, pane.latency_max_event
-    )
+    def extract(self, pane: Pane) -> Sample:
+        """The pane's contribution."""
+        return Sample(*self.read(pane))
 
 
-def _tokens(pane: Pane) -> Sample:
-    return Sample(pane.token_count, pane.token_log_sum, pane.token_log_sumsq, pane.token_sum, pane.token_max, pane.token_max_event)
+_latency = attrgetter("latency_count", "latency_log_sum", "latency_log_sumsq", "latency_sum_us", "latency_max_us", "latency_max_event")
+_tokens = attrgetter("token_count", "token_log_sum", "token_log_sumsq", "token_sum", "token_max", "token_max_event")
+_cost = attrgetter("cost_count", "cost_log_sum", "cost_log_sumsq", "cost_sum_nano", "cost_max_nano", "cost_max_event")
 
 
-def _cost(pane: Pane) -> Sample:
-    return Sample(pane.cost_count, pane.cost_log_sum, pane.cost_log_sumsq, pane.cost_sum_nano, pane.cost_max_nano, pane.cost_max_event)
+def _errors(pane: Pane) -> Read:
+    return pane.calls, 0, 0, pane.errors, pane.errors, pane.first_event
 
 
-def _errors(pane: Pane) -> Sample:
-    return Sample(pane.calls, 0, 0, pane.errors, pane.errors, pane.first_event)
+def _calls(pane: Pane) -> Read:
+    return pane.calls, 0, 0, pane.calls, pane.calls, pane.first_event
 
 
-def _calls(pane: Pane) -> Sample:
-    return Sample(pane.calls, 0, 0, pane.calls, pane.calls, pane.first_event)
+def _events(pane: Pane) -> Read:
+    return pane.events, 0, 0, pane.events, pane.events, pane.first_event
 
 
-def _events(pane: Pane) -> Sample:
-    return Sample(pane.events, 0, 0, pane.events, pane.events, pane.first_event)
-
-
-def _prompts(pane: Pane) -> Sample:
-    return Sample(pane.prompts, 0, 0, pane.prompts, pane.prompts, pane.first_event)
+def _prompts(pane: Pane) -> Read:
+    return pane.prompts, 0, 0, pane.prompts, pane.prompts, pane.first_event
 
 
 _SPECS = (

@@ -15,21 +15,22 @@ from typing import Any
 import msgspec
 
 from sentinel.config.runtime import DetectorConfig
-from sentinel.detection.baselines import Assessment, Baseline
+from sentinel.detection.baselines import Assessment, Baseline, LogMeanBaseline
+from sentinel.detection.block_sums import BlockSums
 from sentinel.detection.detection import Detection, severity_of, tail_score
 from sentinel.detection.episode import Episode
-from sentinel.detection.metrics import MetricSpec, Model, merge_histograms, metric_spec, quantile_ms
+from sentinel.detection.metrics import MetricSpec, Model, metric_spec, quantile_ms
 from sentinel.detection.state import check_version
 from sentinel.detection.tuning import Tuning, tuning_of
 from sentinel.detection.windows import DecayingWindow, SlidingWindow
-from sentinel.panes import HISTOGRAM_BUCKETS, Pane
+from sentinel.panes import Pane
 
 PENDING_BLOCKS = 5
 MAX_EMPTY_BLOCKS = 30
 STATE_VERSION = 1
 
 
-class WindowedDetector(ABC):
+class WindowedDetector(BlockSums, ABC):
     """Base of the detectors that test a window of a metric against learned blocks. One instance a key."""
 
     uses_long_window = True
@@ -40,39 +41,37 @@ class WindowedDetector(ABC):
         self.fixed_severity = next((action.severity for action in config.actions if action.severity), None)
         self.dedup_ms = dedup_ms
         tuning = self.tuning
-        self._block_ms = round(tuning.evaluation_s * 1000)
+        self.block_ms = round(tuning.evaluation_s * 1000)
         self._decay = 0.5 ** (tuning.evaluation_s / tuning.window_s)
         self._threshold, self._min_ratio = tuning.effective_threshold, tuning.effective_ratio
         self._share = self.spec.model is Model.SHARE
-        self._by_block = self.spec.model is Model.QUANTILE
+        super().__init__(by_block=self.spec.model is Model.QUANTILE)
         self._extendable = self.spec.model in (Model.LOG_MEAN, Model.SHARE) and self.uses_long_window
-        self._extract = self.spec.extract
+        self._read = self.spec.read
         # Upwards, nothing below this multiple of the baseline can be anomalous in either window: most evaluations end there.
         self._least_ratio = 0.0 if tuning.direction != "up" or self.spec.model is Model.VALUE else self.least_ratio()
         self._is_warm = False
         self.baseline: Baseline = self.new_baseline()
         self.window: SlidingWindow | DecayingWindow = self.new_window()
-        # False where another detector of the key pushes to the window and stores it: see `sharing.share_windows`.
+        # False where another detector of the key stores the window: see `lanes.share_windows`.
         self.owns_window = True
         self.episode = Episode()
         self.assessed: Assessment | None = None  # the last evaluation, whether anomalous or not; no part of the state
-        self._block, self._first_ms, self._learned = -1, 0, 0
-        self._sums = [0, 0, 0, 0]
+        self.block, self._first_ms, self._learned = -1, 0, 0
         self._clean = False
         # Waiting blocks: [learnable, count, log_sum, log_sumsq, total].
         self._pending: list[list[Any]] = []
         self._pending_sums = [0, 0, 0]
-        self._histogram: list[int] = []
 
     @abstractmethod
     def new_baseline(self) -> Baseline:
         """The baseline that this strategy learns."""
 
     def new_window(self) -> SlidingWindow | DecayingWindow:
-        return SlidingWindow(self._block_ms)
+        return SlidingWindow(self.block_ms)
 
     def least_ratio(self) -> float:
-        """The smallest observed multiple of the baseline that `_evaluate` could find anomalous upwards."""
+        """The smallest observed multiple of the baseline that `evaluate` could find anomalous upwards."""
         return math.sqrt(self._min_ratio) if self._extendable else self._min_ratio
 
     def is_anomalous(self, found: Assessment) -> bool:
@@ -85,26 +84,36 @@ class WindowedDetector(ABC):
     def on_pane(self, pane: Pane) -> Detection | None:
         """Take one pane (event-time order); the detection that is due, if any."""
         start_ms = pane.start_ms
-        block = start_ms // self._block_ms
+        end_ms = start_ms + pane.width_ms
+        block = start_ms // self.block_ms
         due: Detection | None = None
-        if block != self._block:
-            due = self._turn_block(block, start_ms, start_ms + pane.width_ms)
-        window = self.window
-        count, log_sum, log_sumsq, total, _, _ = window.take(pane, self._extract)
-        sums = self._sums
-        sums[0] += count
-        sums[1] += log_sum
-        sums[2] += log_sumsq
-        sums[3] += total
-        if self._by_block:
-            if isinstance(window, SlidingWindow) and pane.latency_hist:
-                histogram = self._histogram = self._histogram or [0] * HISTOGRAM_BUCKETS
-                for bucket, inside in window.buckets_of(pane):
-                    histogram[bucket] += inside
-            elif pane.latency_hist:
-                self._histogram = merge_histograms((self._histogram, pane.latency_hist))
-            return due
-        return self._evaluate(start_ms, start_ms + pane.width_ms)
+        if block != self.block:
+            due = self.turn_block(block, start_ms, end_ms)
+        sample = self._read(pane)
+        self.window.push(start_ms, end_ms, sample)
+        self.add(sample, pane)
+        return due if self.by_block else self.evaluate(start_ms, end_ms)
+
+    @property
+    def reads_logs(self) -> bool:
+        """Whether `calm_below` is about the mean logarithm of the window's calls; otherwise their mean or, of rates, their total."""
+        return isinstance(self.baseline, LogMeanBaseline)
+
+    def calm_below(self, now_ms: int, latest_ms: int) -> float:
+        """Until the next block: the reading of the window below which `evaluate` would find nothing and change nothing.
+
+        -inf: it must see every pane; inf: none. `latest_ms` is after the last evaluation of the block.
+        """
+        if self.by_block:
+            return math.inf
+        if not (self._is_warm or self._warm(now_ms)):
+            tuning = self.tuning
+            late = self._learned >= tuning.min_evaluations and latest_ms - self._first_ms >= tuning.warmup_s * 1000
+            return -math.inf if late else math.inf
+        if self.episode.streak or not self._least_ratio:
+            return -math.inf
+        reading = self.baseline.reading_at(self._least_ratio)
+        return -math.inf if math.isnan(reading) else reading
 
     def on_time(self, now_ms: int) -> Detection | None:
         """Windowed detectors speak only when there is data; silence has a detector of its own."""
@@ -119,7 +128,8 @@ class WindowedDetector(ABC):
             self._is_warm = self._learned >= self.tuning.min_evaluations and now_ms - self._first_ms >= self.tuning.warmup_s * 1000
         return self._is_warm
 
-    def _evaluate(self, start_ms: int, now_ms: int) -> Detection | None:
+    def evaluate(self, start_ms: int, now_ms: int) -> Detection | None:
+        """Test the window; the detection that is due, if any."""
         window = self.window
         count: float = window.count
         if count <= 0 or not (self._is_warm or self._warm(now_ms)):
@@ -135,7 +145,7 @@ class WindowedDetector(ABC):
         anomalous = enough and self.is_anomalous(found) and self._above_floor(count, total)
         window_start: int | None = None
         if not anomalous and self._extendable and abs(found.sigma) >= 1.0:
-            pending, sums = self._pending_sums, self._sums
+            pending, sums = self._pending_sums, self.sums
             long = (pending[0] + sums[0], pending[1] + sums[1], pending[2] + sums[3])
             if (long[2] if self._share else long[0]) >= self.tuning.min_count:
                 wider = self.baseline.assess(*long)
@@ -147,7 +157,7 @@ class WindowedDetector(ABC):
                 ):
                     anomalous, found = True, wider
                     count, log_sum, total = long
-                    window_start = (self._block - len(self._pending)) * self._block_ms
+                    window_start = (self.block - len(self._pending)) * self.block_ms
         if not anomalous:
             if self.episode.calm():
                 self._close_evidence()
@@ -159,7 +169,7 @@ class WindowedDetector(ABC):
         for block in self._pending:
             block[:] = [False, 0, 0, 0, 0]
         self._pending_sums = [0, 0, 0]
-        self._sums = [0, 0, 0, 0]
+        self.sums = [0, 0, 0, 0]
         self._clean = False
 
     def _goes_on(self, short: Assessment, long: Assessment) -> bool:
@@ -174,7 +184,7 @@ class WindowedDetector(ABC):
         """A window's value in display units."""
         if self.spec.model is Model.RATE:
             return total / self.spec.scale / self.tuning.evaluation_s
-        if self._by_block:
+        if self.by_block:
             return total / self.spec.scale
         return total / count / self.spec.scale if count else 0.0
 
@@ -227,28 +237,29 @@ class WindowedDetector(ABC):
     def shown_threshold(self) -> float:
         return round(self._threshold, 3)
 
-    def _turn_block(self, block: int, start_ms: int, now_ms: int) -> Detection | None:
+    def turn_block(self, block: int, start_ms: int, now_ms: int) -> Detection | None:
+        """Another block begins: learn, and judge what is judged when a block is over."""
         due: Detection | None = None
-        if self._block >= 0:
-            if self._by_block:
+        if self.block >= 0:
+            if self.by_block:
                 due = self._evaluate_block()
-            whole = self._learned > 0 or bool(self._pending) or self._block * self._block_ms > self._first_ms
+            whole = self._learned > 0 or bool(self._pending) or self.block * self.block_ms > self._first_ms
             # A rate is only known of a block that was seen from its start.
             if whole or self.spec.model is not Model.RATE:
-                self._enqueue([self._clean, *self._sums], now_ms)
+                self._enqueue([self._clean, *self.sums], now_ms)
             if self.spec.model is Model.RATE:
-                for _ in range(min(MAX_EMPTY_BLOCKS, block - self._block - 1)):
+                for _ in range(min(MAX_EMPTY_BLOCKS, block - self.block - 1)):
                     self._enqueue([self._clean, 0, 0, 0, 0], now_ms)
         else:
             self._first_ms = start_ms
-        self._block = block
-        self._sums = [0, 0, 0, 0]
-        self._histogram = []
+        self.block = block
+        self.sums = [0, 0, 0, 0]
+        self.histogram = []
         self._clean = True
         return due
 
     def _enqueue(self, block: list[Any], now_ms: int) -> None:
-        if not self._warm(now_ms):
+        if not (self._is_warm or self._warm(now_ms)):
             self._learn(block)
             return
         pending, sums = self._pending, self._pending_sums
@@ -271,18 +282,18 @@ class WindowedDetector(ABC):
 
     def _evaluate_block(self) -> Detection | None:
         """A percentile exists once a block is over: put its value where the total is, and test it."""
-        count = self._sums[0]
-        end_ms = (self._block + 1) * self._block_ms
+        count = self.sums[0]
+        end_ms = (self.block + 1) * self.block_ms
         if count == 0:
             return None
-        total = quantile_ms(self._histogram, 0.95) * self.spec.scale if self._histogram else 0.0
-        self._sums = [count, 0, 0, round(total)]
+        total = quantile_ms(self.histogram, 0.95) * self.spec.scale if self.histogram else 0.0
+        self.sums = [count, 0, 0, round(total)]
         if count < self.tuning.min_count or total <= 0.0 or not self._warm(end_ms):
             self._clean = self._clean and total > 0.0
             return None
         found = self.baseline.assess(count, 0, total)
         if self.is_anomalous(found) and self._above_floor(count, total):
-            return self._anomalous(found, count, total, end_ms - self._block_ms, end_ms - self._block_ms, end_ms)
+            return self._anomalous(found, count, total, end_ms - self.block_ms, end_ms - self.block_ms, end_ms)
         self.episode.calm()
         return None
 
@@ -300,10 +311,10 @@ class WindowedDetector(ABC):
             self.baseline,
             self.window.to_state() if self.owns_window else None,
             self.episode,
-            [self._block, self._first_ms, self._learned, self._clean],
-            self._sums,
+            [self.block, self._first_ms, self._learned, self._clean],
+            self.sums,
             self._pending,
-            self._histogram,
+            self.histogram,
         ]
 
     def from_state(self, state: Any) -> None:
@@ -314,7 +325,7 @@ class WindowedDetector(ABC):
             self.window.restore(window)
         self._is_warm = False
         self.episode = msgspec.convert(episode, Episode)
-        self._block, self._first_ms, self._learned, self._clean = place
-        self._sums, self._histogram = list(sums), list(histogram)
+        self.block, self._first_ms, self._learned, self._clean = place
+        self.sums, self.histogram = list(sums), list(histogram)
         self._pending = [list(block) for block in pending]
         self._pending_sums = [sum(block[index] for block in self._pending) for index in (1, 2, 4)]

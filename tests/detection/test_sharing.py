@@ -80,16 +80,17 @@ def test_one_that_throws_takes_no_window_from_the_others(traffic: list[Any], mon
     expected = by_detector(run(ShardEngine.from_state(None, settings), traffic))
     engine = ShardEngine.from_state(None, settings)
     found = run(engine, traffic, end=150)
-    on_pane = ZScoreDetector.on_pane
+    turn_block = ZScoreDetector.turn_block
 
-    def broken(self: ZScoreDetector, pane: Any) -> Any:
+    def broken(self: ZScoreDetector, *when: Any) -> Any:
         if self.spec.name == "latency_ms" and self.tuning.window_s == 120.0:
             raise RuntimeError("no")
-        return on_pane(self, pane)
+        return turn_block(self, *when)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ZScoreDetector, "on_pane", broken)
+        patched.setattr(ZScoreDetector, "turn_block", broken)
         found += run(engine, traffic, 150, 151)
+    assert engine.detector_errors == {"zscore-latency_ms-2m": 2}, "at its model's keys"
     engine = ShardEngine.from_state(engine.to_state(), settings)
     found += run(engine, traffic, begin=151)
     others = {"zscore-latency_ms-2m", FAILURE_DETECTOR}

@@ -18,4 +18,4 @@ class MovingAverageDetector(WindowedDetector):
         return model_baseline(self.spec)
 
     def new_window(self) -> DecayingWindow:
-        return DecayingWindow(self._block_ms, self.spec.model is Model.RATE)
+        return DecayingWindow(self.block_ms, self.spec.model is Model.RATE)

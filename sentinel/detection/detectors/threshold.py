@@ -55,7 +55,7 @@ class ThresholdDetector:
 
     def on_pane(self, pane: Pane) -> Detection | None:
         window, now_ms = self.window, pane.end_ms
-        window.push(pane.start_ms, now_ms, self.spec.extract(pane))
+        window.push(pane.start_ms, now_ms, self.spec.read(pane))
         if self.spec.model is Model.RATE:
             observed = window.total / self.spec.scale / self.tuning.evaluation_s
         elif self.spec.model is Model.QUANTILE:
