@@ -16,7 +16,7 @@ import msgspec
 
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.baselines import Assessment, Baseline, LogMeanBaseline
-from sentinel.detection.block_sums import BlockSums
+from sentinel.detection.block_sums import BlockSums, WaitingBlocks
 from sentinel.detection.detection import Detection, severity_of, tail_score
 from sentinel.detection.episode import Episode
 from sentinel.detection.metrics import MetricSpec, Model, metric_spec, quantile_ms
@@ -25,7 +25,6 @@ from sentinel.detection.tuning import Tuning, tuning_of
 from sentinel.detection.windows import DecayingWindow, SlidingWindow
 from sentinel.panes import Pane
 
-PENDING_BLOCKS = 5
 MAX_EMPTY_BLOCKS = 30
 STATE_VERSION = 1
 
@@ -59,9 +58,7 @@ class WindowedDetector(BlockSums, ABC):
         self.assessed: Assessment | None = None  # the last evaluation, whether anomalous or not; no part of the state
         self.block, self._first_ms, self._learned = -1, 0, 0
         self._clean = False
-        # Waiting blocks: [learnable, count, log_sum, log_sumsq, total].
-        self._pending: list[list[Any]] = []
-        self._pending_sums = [0, 0, 0]
+        self._pending = WaitingBlocks()
 
     @abstractmethod
     def new_baseline(self) -> Baseline:
@@ -145,7 +142,7 @@ class WindowedDetector(BlockSums, ABC):
         anomalous = enough and self.is_anomalous(found) and self._above_floor(count, total)
         window_start: int | None = None
         if not anomalous and self._extendable and abs(found.sigma) >= 1.0:
-            pending, sums = self._pending_sums, self.sums
+            pending, sums = self._pending.sums, self.sums
             long = (pending[0] + sums[0], pending[1] + sums[1], pending[2] + sums[3])
             if (long[2] if self._share else long[0]) >= self.tuning.min_count:
                 wider = self.baseline.assess(*long)
@@ -157,7 +154,7 @@ class WindowedDetector(BlockSums, ABC):
                 ):
                     anomalous, found = True, wider
                     count, log_sum, total = long
-                    window_start = (self.block - len(self._pending)) * self.block_ms
+                    window_start = (self.block - len(self._pending.blocks)) * self.block_ms
         if not anomalous:
             if self.episode.calm():
                 self._close_evidence()
@@ -166,9 +163,7 @@ class WindowedDetector(BlockSums, ABC):
 
     def _close_evidence(self) -> None:
         """A reported episode is over: what it left in the long window must not raise it again. (None of it is learned anyway.)"""
-        for block in self._pending:
-            block[:] = [False, 0, 0, 0, 0]
-        self._pending_sums = [0, 0, 0]
+        self._pending.empty()
         self.sums = [0, 0, 0, 0]
         self._clean = False
 
@@ -193,8 +188,7 @@ class WindowedDetector(BlockSums, ABC):
         tuning = self.tuning
         episode = self.episode
         if episode.streak == 0:
-            for block in self._pending:
-                block[0] = False
+            self._pending.not_to_be_learned()
         if episode.lasted_ms(now_ms) >= tuning.adapt_after_s * 1000:
             self._relearn(now_ms)
             return None
@@ -243,7 +237,7 @@ class WindowedDetector(BlockSums, ABC):
         if self.block >= 0:
             if self.by_block:
                 due = self._evaluate_block()
-            whole = self._learned > 0 or bool(self._pending) or self.block * self.block_ms > self._first_ms
+            whole = self._learned > 0 or bool(self._pending.blocks) or self.block * self.block_ms > self._first_ms
             # A rate is only known of a block that was seen from its start.
             if whole or self.spec.model is not Model.RATE:
                 self._enqueue([self._clean, *self.sums], now_ms)
@@ -262,16 +256,7 @@ class WindowedDetector(BlockSums, ABC):
         if not (self._is_warm or self._warm(now_ms)):
             self._learn(block)
             return
-        pending, sums = self._pending, self._pending_sums
-        pending.append(block)
-        sums[0] += block[1]
-        sums[1] += block[2]
-        sums[2] += block[4]
-        if len(pending) > PENDING_BLOCKS:
-            oldest = pending.pop(0)
-            sums[0] -= oldest[1]
-            sums[1] -= oldest[2]
-            sums[2] -= oldest[4]
+        if (oldest := self._pending.add(block)) is not None:
             self._learn(oldest)
 
     def _learn(self, block: list[Any]) -> None:
@@ -302,7 +287,7 @@ class WindowedDetector(BlockSums, ABC):
         self.baseline = self.new_baseline()
         self.episode = Episode()
         self._learned, self._first_ms, self._is_warm = 0, now_ms, False
-        self._pending, self._pending_sums = [], [0, 0, 0]
+        self._pending = WaitingBlocks()
 
     def to_state(self) -> list[Any]:
         """Everything that the next pane needs, versioned; msgpack-able."""
@@ -313,7 +298,7 @@ class WindowedDetector(BlockSums, ABC):
             self.episode,
             [self.block, self._first_ms, self._learned, self._clean],
             self.sums,
-            self._pending,
+            self._pending.blocks,
             self.histogram,
         ]
 
@@ -327,5 +312,4 @@ class WindowedDetector(BlockSums, ABC):
         self.episode = msgspec.convert(episode, Episode)
         self.block, self._first_ms, self._learned, self._clean = place
         self.sums, self.histogram = list(sums), list(histogram)
-        self._pending = [list(block) for block in pending]
-        self._pending_sums = [sum(block[index] for block in self._pending) for index in (1, 2, 4)]
+        self._pending = WaitingBlocks(pending)
