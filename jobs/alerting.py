@@ -19,9 +19,10 @@ def main() -> None:
 
     sources.records(t_env, settings, JOB, "anomaly_records", "llm-anomalies")
     config = configuration(t_env, settings, JOB)
+    alerting.requests(t_env, settings, JOB)
 
     routed, inhibiting = alerting.routed(t_env, config, snapshot)
-    streams = alerting.alerts(t_env, settings, JOB, routed, inhibiting, snapshot)
+    streams = alerting.alerts(t_env, routed, inhibiting, snapshot)
     outputs.alerts(t_env, settings, streams, statements)
 
     statements.attach_as_datastream()

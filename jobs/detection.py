@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from jobs.stages import detection, outputs, panes, sources
+from jobs.stages import alerting, detection, outputs, panes, sources
 from jobs.stages.configuration import configuration
 from jobs.stages.environment import create_environment
 from jobs.stages.inspection import inspected
@@ -22,6 +22,7 @@ def main() -> None:
 
     sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
     config = configuration(t_env, settings, JOB)
+    alerting.requests(t_env, settings, JOB)
 
     rows = inspected(t_env, settings, snapshot)
     panes.blocks(t_env, rows)

@@ -28,6 +28,7 @@ def main() -> None:
 
     sources.telemetry(t_env, settings, JOB)
     config = configuration(t_env, settings, JOB)
+    alerting.requests(t_env, settings, JOB)
 
     rows = inspected(t_env, settings, snapshot)
     outputs.refusals(t_env, settings, statements)
@@ -43,7 +44,7 @@ def main() -> None:
     outputs.shadow_findings(t_env, settings, statements)
     outputs.first_findings(statements)
 
-    streams = alerting.alerts(t_env, settings, JOB, routed, inhibiting, snapshot)
+    streams = alerting.alerts(t_env, routed, inhibiting, snapshot)
     outputs.alerts(t_env, settings, streams, statements)
     statements.attach_as_datastream()
     environment.execute(JOB)

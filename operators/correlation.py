@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, Runtime
 from operators.broadcast_configuration import BroadcastConfiguration
 from operators.journal import JournaledState
 from operators.sink_types import row_type
+from sentinel.alerting.control import Control
 from sentinel.alerting.inhibition import inhibit_sources
 from sentinel.alerting.matching import match
 from sentinel.anomaly import Anomaly
@@ -20,7 +22,7 @@ from sentinel.correlation import Correlator
 from sentinel.sink_rows import ANOMALY_COLUMNS, anomaly_row
 
 INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING()])
-"""(tenant, anomaly JSON)"""
+"""(tenant, JSON of an anomaly or of a request)"""
 
 OUTPUT_TYPE = row_type(ANOMALY_COLUMNS)
 ROUTED = OutputTag("routed", Types.ROW([Types.STRING(), Types.STRING()]))
@@ -28,6 +30,9 @@ ROUTED = OutputTag("routed", Types.ROW([Types.STRING(), Types.STRING()]))
 INHIBITING = OutputTag("inhibiting", Types.ROW_NAMED(["record"], [Types.STRING()]))
 """JSON of `InhibitSource`: alerts that fire and hold back others."""
 
+_CONTROL = '{"control_id"'
+"""What the JSON of a request begins with; an anomaly's begins otherwise."""
+_log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[int, bytes])
 
@@ -49,7 +54,7 @@ class Correlation(BroadcastConfiguration):
         tenant_id, record = value
         correlator = self._correlator(tenant_id, ctx)
         now_ms = ctx.timer_service().current_processing_time()
-        anomalies = correlator.on_anomaly(Anomaly.from_json(record), now_ms)
+        anomalies = _take(correlator, record, now_ms)
         return self._finish(tenant_id, correlator, (now_ms, record.encode()), anomalies, ctx)
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterable[Any]:
@@ -77,7 +82,7 @@ class Correlation(BroadcastConfiguration):
         for time_ms, record in map(_decoder.decode, entries):
             # What came of it has left before the checkpoint.
             if record:
-                correlator.on_anomaly(Anomaly.from_json(record), time_ms)
+                _take(correlator, record, time_ms)
             else:
                 correlator.on_timer(time_ms)
         return correlator
@@ -105,3 +110,14 @@ class Correlation(BroadcastConfiguration):
                 yield ROUTED, Row(key.to_text(), values[-1])
             for source in inhibit_sources(anomaly, keys, config, step[0]):
                 yield INHIBITING, Row(source.to_json())
+
+
+def _take(correlator: Correlator, record: str | bytes, now_ms: int) -> list[Anomaly]:
+    text = record.decode() if isinstance(record, bytes) else record
+    if not text.startswith(_CONTROL):
+        return correlator.on_anomaly(Anomaly.from_json(text), now_ms)
+    try:
+        correlator.on_control(Control.from_json(text), now_ms)
+    except msgspec.ValidationError as error:
+        _log.error("a request is not readable (%s)", error)
+    return []

@@ -17,6 +17,8 @@ detectors that agree make each of them more credible. From `AGREEING` other dete
 *End.* An id without a new occurrence for `resolveTimeout` (or once event time has left it behind for good) is sent once more with status
 `resolved` and `context.ended_at`, the time of its last occurrence; a later occurrence of the id makes it active again.
 
+*Status.* Requests about alerts (`on_control`) show in the anomalies behind them: see `sentinel.anomaly_requests`.
+
 *Time.* Anomalies expire by event time, once the newest first_seen is two windows (and a slack) ahead: until then they may be named by
 neighbours that change. The clock that callers pass only paces updates.
 """
@@ -27,8 +29,11 @@ from typing import Any
 
 import msgspec
 
+from sentinel.alerting.control import Control
+from sentinel.alerting.muting import Silence
 from sentinel.anomaly import Anomaly
 from sentinel.anomaly_links import AnomalyLinks
+from sentinel.anomaly_requests import AnomalyRequests, status_of
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.detection import SEVERITIES
 from sentinel.detection.state import StateError, check_version
@@ -59,6 +64,7 @@ class Correlator:
         self._links = AnomalyLinks(0, 0)
         self._newest_ms = 0
         self._idle_ms = 0
+        self._requests = AnomalyRequests()
         self._due_ms = NEVER
         """Not later than the first update that is due or the first end."""
         self.apply_config(config)
@@ -77,6 +83,7 @@ class Correlator:
 
     def apply_config(self, config: RuntimeConfig) -> None:
         """Window and limits from now on; anomalies that are already related stay so until something changes."""
+        self._config = config
         self._enabled = config.correlation.enabled
         self._window_ms = round(config.correlation.window_s * 1000)
         most = config.correlation.max_related
@@ -107,25 +114,36 @@ class Correlator:
             updates = self._expire(now_ms)
         self._ask_shield(anomaly)
         record = new_record(anomaly, seen_ms)
-        record.touched_ms = now_ms
+        record.touched_ms, record.shield_orders = now_ms, len(anomaly.actions_taken)
         self._records[anomaly.anomaly_id] = record
         for other in self._links.add(record, self._records.values()):
             self._soil(other)
         self._due_ms = min(self._due_ms, now_ms + self._resolve_ms)
+        silenced = self._requests.is_new(record, self._config, now_ms)
         sent = self._finished(record, self._related(record), update=False)
         record.sent_ms, record.sent_mark = now_ms, digest(sent)
+        if silenced:
+            # Actions in the first record of an id are orders to Shield; what people did follows.
+            self._soil(record)
         while len(self._records) > MAX_RECORDS:
             oldest = self._records.pop(min(self._records, key=lambda name: (self._records[name].first_ms, name)))
             self._links.remove(oldest, self._records.values())
         return [*updates, sent]
 
+    def on_control(self, control: Control, now_ms: int) -> None:
+        """Take a request about alerts of the tenant; what it changes is sent with the next updates."""
+        for record in self._requests.take(control, self._records.values(), self._config, now_ms):
+            self._soil(record)
+
     def next_timer(self) -> int | None:
         """When `on_timer` is wanted at the latest, on the caller's clock; None when nothing is kept. Nothing may be due then any more: an id that
         occurs again ends later."""
-        return min(self._due_ms, self._idle_ms) if self._records else None
+        return min(self._due_ms, self._idle_ms, self._requests.next_end()) if self._records else None
 
     def on_timer(self, now_ms: int) -> list[Anomaly]:
         """The updates that are due, ordered by first_seen and id."""
+        for record in self._requests.end(self._records.values(), self._config, now_ms):
+            self._soil(record)
         for record in self._records.values():
             if not record.resolved and record.touched_ms + self._resolve_ms <= now_ms:
                 record.resolved = record.dirty = True
@@ -205,6 +223,7 @@ class Correlator:
         record.score = max(record.score, anomaly.score)
         record.severity = max(record.severity, anomaly.severity, key=SEVERITIES.index)
         record.last_ms = max(record.last_ms, last_ms)
+        record.acknowledged = record.acknowledged and not record.resolved
         record.touched_ms, record.resolved = now_ms, False
         self._soil(record)
         self._due_ms = min(self._due_ms, now_ms + self._resolve_ms)
@@ -251,13 +270,14 @@ class Correlator:
             context["evidence_sql"] = sql
         record.anomaly = msgspec.structs.replace(
             anomaly,
-            status="resolved" if record.resolved else "active",
+            status=status_of(record),
             score=round(score, 4),
             severity=SEVERITIES[min(level, len(SEVERITIES) - 1)],
             first_seen=anomaly.first_seen or anomaly.timestamp,
             last_seen=anomaly.last_seen or anomaly.timestamp,
             context=context,
             correlation=correlation,
+            actions_taken=anomaly.actions_taken if not update else [*anomaly.actions_taken[: record.shield_orders], *record.asked],
             update=update,
         )
         return record.anomaly
@@ -281,14 +301,15 @@ class Correlator:
 
     def to_state(self) -> bytes:
         """Everything, versioned (msgpack)."""
-        return _encoder.encode([STATE_VERSION, self._newest_ms, self._idle_ms, list(self._records.values())])
+        return _encoder.encode([STATE_VERSION, self._newest_ms, self._idle_ms, list(self._records.values()), self._requests.to_state()])
 
     def _restore(self, state: bytes) -> None:
         try:
             decoded: Any = msgspec.msgpack.decode(state, strict=False)
         except (msgspec.DecodeError, ValueError) as error:
             raise StateError(f"correlation state of {len(state)} bytes is not msgpack: {error}") from error
-        self._newest_ms, self._idle_ms, records = check_version(decoded, STATE_VERSION, "correlation state")
+        self._newest_ms, self._idle_ms, records, *silences = check_version(decoded, STATE_VERSION, "correlation state")
+        self._requests = AnomalyRequests(msgspec.convert(silences[0] if silences else [], list[Silence]))
         for raw in records:
             record = msgspec.convert(raw, Record)
             self._records[record.anomaly.anomaly_id] = record

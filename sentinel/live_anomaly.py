@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -31,6 +32,12 @@ class Record(msgspec.Struct, array_like=True):
     dirty: bool = False
     touched_ms: int = 0
     resolved: bool = False
+    acknowledged: bool = False
+    silence: str = ""
+    """Id of the silence that covers its alerts"""
+    asked: list[dict[str, Any]] = []
+    """What people asked for, as it stands in `actions_taken` behind the orders to Shield"""
+    shield_orders: int = 0
 
 
 def new_record(anomaly: Anomaly, first_ms: int) -> Record:

@@ -21,18 +21,20 @@ def routed(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapsh
     return rows, rows.get_side_output(routing.INHIBITING)
 
 
+def requests(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
+    """View `requests` (alert_key, record): what people ask for on the topic `sentinel-control`; read once, however many parts of a job want it."""
+    sources.controls(t_env, settings, job)
+    rows = "SELECT JSON_VALUE(record, '$.group_key') AS alert_key, record FROM controls"
+    view_of(t_env, "requests", border(t_env, t_env.sql_query(rows)))
+
+
 def alerts(
     t_env: StreamTableEnvironment,
-    settings: JobSettings,
-    job: str,
     routed_anomalies: DataStream,
     inhibiting: DataStream,
     snapshot: bytes,
 ) -> dict[str, DataStream]:
-    """Streams of rows by the name of their table, of rows (alert key, anomaly JSON) and the requests of the topic `sentinel-control`."""
-    sources.controls(t_env, settings, job)
-    requests = "SELECT JSON_VALUE(record, '$.group_key') AS alert_key, record FROM controls"
-    view_of(t_env, "requests", border(t_env, t_env.sql_query(requests)))
+    """Streams of rows by the name of their table, of rows (alert key, anomaly JSON) and the view `requests`."""
     view_of(t_env, "routed", routed_anomalies)
     view_of(t_env, "inhibiting", inhibiting)
     # A request about one alert goes where the alert lives; silences, like the configuration, go everywhere.

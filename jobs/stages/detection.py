@@ -19,9 +19,10 @@ def event_findings(t_env: StreamTableEnvironment) -> None:
 
 
 def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream, DataStream]:
-    """All findings of a tenant together: anomaly rows for the sinks; rows (alert key, JSON), and what inhibits, for alerting."""
-    findings = "SELECT record FROM event_findings UNION ALL SELECT record FROM pane_findings WHERE NOT shadow"
-    findings = f"SELECT JSON_VALUE(record, '$.tenant_id') AS tenant_id, record FROM ({findings})"
+    """All findings of a tenant together, and what people ask for about its alerts (view `requests`): anomaly rows for the sinks; rows (alert
+    key, JSON), and what inhibits, for alerting."""
+    findings = "SELECT record FROM event_findings UNION ALL SELECT record FROM pane_findings WHERE NOT shadow UNION ALL SELECT record FROM requests"
+    findings = f"SELECT JSON_VALUE(record, '$.tenant_id') AS tenant_id, record FROM ({findings}) WHERE JSON_VALUE(record, '$.tenant_id') IS NOT NULL"
     keyed = keyed_rows(t_env, findings, correlation.INPUT_TYPE)
     rows = keyed.connect(configuration).process(correlation.Correlation(snapshot), output_type=correlation.OUTPUT_TYPE)
     rows = rows.name("correlation").uid("correlation")

@@ -34,6 +34,19 @@ def _alert(stack: Stack, application: str, status: str) -> str:
     return str(rows[0][0])
 
 
+def _anomaly(stack: Stack, application: str, status: str, noted: int = 0) -> list[dict[str, Any]]:
+    """What was done about the only anomaly of the application, once it has the status in Postgres."""
+    sql = "SELECT status, record FROM sentinel.anomalies WHERE tenant_id = %s AND application_id = %s"
+
+    def ready(rows: list[Any]) -> bool:
+        return [row[0] for row in rows] == [status] and len(rows[0][1].get("actions_taken", ())) >= noted
+
+    rows = wait_for(lambda: stack.rows(sql, TENANT, application), 60, f"an anomaly of {application} that is {status}", until=ready)
+    assert rows[0][1]["status"] == status
+    actions: list[dict[str, Any]] = rows[0][1].get("actions_taken", [])
+    return actions
+
+
 def _story(stack: Stack, alert_id: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(stack.sentinel("alerts", "explain", alert_id, "-o", "json").stdout)["decisions"]
     return found
@@ -56,13 +69,17 @@ def test_an_alert_is_acknowledged_explained_and_resolved(stack: Stack, segments:
     said = stack.sentinel("alerts", "ack", alert_id[:13], "--comment", "looking into it").stdout.decode()
     assert said.startswith("ack by ")
     _alert(stack, "search", "acknowledged")
+    actions = _anomaly(stack, "search", "acknowledged")
+    assert [action["reason"].partition(" by ")[0] for action in actions] == ["acknowledged"] and "looking into it" in actions[0]["reason"]
     assert alert_id[:8] in stack.sentinel("alerts", "list", "--status", "acknowledged", "--tenant", TENANT).stdout.decode()
     stack.sentinel("alerts", "unack", alert_id)
     _alert(stack, "search", "firing")
+    _anomaly(stack, "search", "active")
     refused = stack.sentinel("alerts", "escalate", alert_id, ok=False)
     assert (refused.returncode, "no escalation step is left, or there is no policy" in refused.stderr.decode()) == (1, True)
     stack.sentinel("alerts", "resolve", alert_id)
     _alert(stack, "search", "resolved")
+    _anomaly(stack, "search", "resolved")
     wanted = [("sent", "hook"), ("control", ""), ("control", ""), ("control", ""), ("sent", "hook")]
     wait_for(lambda: _outcomes(stack, alert_id), 90, "the end in the story", until=lambda found: found == wanted)
     text = stack.sentinel("alerts", "explain", alert_id).stdout.decode()
@@ -78,8 +95,11 @@ def test_a_silence_holds_back_what_matches_and_says_so(stack: Stack, segments: S
     alert_id = _alert(stack, "quiet-one", "firing")
     wait_for(lambda: _outcomes(stack, alert_id), 60, "the silence in the story", until=lambda found: found == [("suppressed", "hook")])
     assert _story(stack, alert_id)[0]["detail"] == f"silence {silence_id}"
+    actions = _anomaly(stack, "quiet-one", "suppressed", noted=1)
+    assert (actions[0]["target"], actions[0]["reason"].endswith(": planned")) == (silence_id, True)
     assert stack.rows("SELECT * FROM sentinel.notifications WHERE alert_id = %s", alert_id) == []
     stack.sentinel("alerts", "expire", silence_id, "--tenant", TENANT)
+    _anomaly(stack, "quiet-one", "active")
     wait_for(lambda: _outcomes(stack, alert_id)[-1:], 90, "the message after the silence", until=lambda found: found == [("sent", "hook")])
 
 
