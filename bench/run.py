@@ -16,7 +16,21 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from bench import alerting, alerting_cost, engine_cost, engine_row, enrichment, gateway, latency, models, redaction, report, seeds, udf_cost
+from bench import (
+    alerting,
+    alerting_cost,
+    detectors,
+    engine_cost,
+    engine_row,
+    enrichment,
+    gateway,
+    latency,
+    models,
+    redaction,
+    report,
+    seeds,
+    udf_cost,
+)
 from bench.figures import compare_outliers
 from bench.flink_row import run_job
 from bench.row import Row, outlier_fields
@@ -60,6 +74,11 @@ class Bench:
             "redaction": lambda: redaction.run(self._row("redaction", "personal data in a text of 1,000 characters, one core, no Flink")),
             "seeds": lambda: seeds.run(
                 self._row("seeds", "injected trouble found, delays, false alarms; seeds drawn at run, no Flink"), self.quick
+            ),
+            "detectors": lambda: detectors.run(
+                self.stack,
+                self._row("detectors", "detection job with 10 and 100 detectors on 1,000 keys; the same in plain Python, beside River and PyOD"),
+                QUICK_EVENTS if self.quick else min(self.events, 1_500_000), KEYS, self.quick,
             ),
             "engine-cost": lambda: engine_cost.run(
                 self._row("engine-cost", "10, 30 and 100 detectors on panes, one core, no Flink"), self.quick

@@ -14,6 +14,9 @@ ProfileMetric = Literal["events", "tokens", "cost", "hours"]
 class _UserParams(ConfigModel):
     """What the behavioural strategies share."""
 
+    entity: Literal["user", "api_key"] = Field(
+        default="user", description="Whom it watches: users (`metadata.user_id`) or API keys (`metadata.tags.api_key_id`)"
+    )
     warmup: PositiveDuration = Field(default=86_400.0, description="How long somebody must be known before his own past is a measure")
     forget_after: PositiveDuration = Field(default=30 * 86_400.0, description="Who was quiet for so long is forgotten")
     max_users: int = Field(

@@ -173,7 +173,8 @@ class Detection(ConfigModel):
     workers: PositiveInt = 2
     batch_size: PositiveInt = 100
     processing_timeout: PositiveDuration = Field(
-        default=5.0, description="A detector that takes longer for a batch of events or for a second is reported like one that throws"
+        default=5.0,
+        description="A detector that takes longer for a batch of events or for a second is reported, and the slowest of those that keep a shard longer",
     )
     detectors: Detectors = Detectors()
     ml_models: MlModels = MlModels()

@@ -161,7 +161,11 @@ class ApplicationState:
         if lanes is None:
             slots = self.application if model is None else self.models.get(model) or self.open_model(model)
             lanes = self._lanes[model] = KeyLanes(slots)
-        failures = lanes.on_pane(pane, model or "", found)
+        meter = self.plan.meter
+        if meter is None:
+            failures = lanes.on_pane(pane, model or "", found)
+        else:
+            failures = lanes.on_pane_metered(pane, model or "", found, meter.at(self.tenant_id, self.application_id))
         for slot, error in failures:
             self._start_afresh(slot, pane.start_ms, error)
 
@@ -189,9 +193,7 @@ class ApplicationState:
             names = [config.id for config, _, _ in found[before:]] if slot.config.strategy == "composite" else []
             began = perf_counter()
             try:
-                said = slot.detector.on_second(
-                    start_ms, panes, facts.get("" if slot.config.strategy in BEHAVIOURAL else slot.config.id, []), names
-                )
+                said = slot.detector.on_second(start_ms, panes, facts.get(slot.facts_of, []), names)
             except Exception as error:
                 slot.detector = self.plan.make_rule(slot.config)
                 self._failed(slot.config, self.tenant_id, self.application_id, start_ms, error)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -23,8 +24,9 @@ from sentinel.detection.application import ApplicationState, fingerprint
 from sentinel.detection.detectors import RULES, STRATEGIES, PaneDetector, new_detector, new_rule
 from sentinel.detection.detectors.custom import PluginDetector
 from sentinel.detection.facts import Fact
-from sentinel.detection.failures import Failures
+from sentinel.detection.failures import Failures, too_slow
 from sentinel.detection.lanes import Found
+from sentinel.detection.meter import Meter
 from sentinel.detection.plan import Plan
 from sentinel.detection.state import StateError, check_version
 from sentinel.models.library import refresh_all
@@ -102,9 +104,11 @@ class ShardEngine:
                 application.user_waiting[pane.start_ms] = pane
         self.panes += len(panes)
         found: list[tuple[ApplicationState, Found]] = []
+        began = perf_counter()
         for key, application in touched.items():
             self._advance(key, application, watermark_ms + 1, found)
         self._run_timers(watermark_ms + 1, found)
+        self._took(perf_counter() - began, watermark_ms)
         return self._anomalies(found)
 
     def on_time(self, watermark_ms: int) -> list[Anomaly]:
@@ -202,6 +206,18 @@ class ShardEngine:
             found.append((application, item))
         self._keys += application.keys - before
         self._schedule(key, application)
+
+    def _took(self, seconds: float, at_ms: int) -> None:
+        """A call beyond the timeout makes the next one a metered one; the detector that takes most of such a call is reported."""
+        plan = self._plan
+        slow = too_slow(seconds, "the panes of a shard", plan.timeout_s)
+        if slow is None:
+            plan.meter = None
+            return
+        if plan.meter is not None and (worst := plan.meter.worst()) is not None:
+            config, tenant_id, application_id, spent = worst
+            self._on_failure(config, tenant_id, application_id, at_ms, TimeoutError(f"{slow}; it took {spent / seconds:.0%} of that"))
+        plan.meter = Meter()
 
     def _schedule(self, key: tuple[str, str], application: ApplicationState) -> None:
         """One entry a key in the heap. A timer that moved later keeps its early entry, which then finds nothing due and moves on."""

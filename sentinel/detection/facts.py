@@ -21,10 +21,14 @@ UserRow = tuple[str, str, str, int, int, int]
 """User, model, region ('' where unknown), events, tokens, cost in nano-USD."""
 
 
+ENTITY_RULES = {"user": "", "api_key": "api_key\n"}
+"""Whom behavioural detectors watch, and the `rule` of the facts about them; no detector's id holds a line break."""
+
+
 class Fact(msgspec.Struct, array_like=True):
     """One fact. `part` is the place of a condition in a composite; `key` what the rule keeps apart (user, session …), '' for all.
 
-    Users (rule ''): what each user did in the second, for all behavioural detectors of the application.
+    Users (a rule of `ENTITY_RULES`): what each user, or API key, did in the second, for all behavioural detectors of the application.
     Match: `mask` has bit i set for the i-th named event; `time_ms` to `last_ms`; `event` is the first event's id.
     Aggregate (mask 0): `total`, `low`, `high` of `count` values, `event` behind the highest, sparse `histogram` of the values.
     """

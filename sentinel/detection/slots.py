@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from sentinel.config.runnable import BEHAVIOURAL
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detectors import PaneDetector
 from sentinel.detection.detectors.keyed_rule import RuleDetector
+from sentinel.detection.facts import ENTITY_RULES
 
 
 class Slot:
@@ -19,7 +21,9 @@ class Slot:
 class RuleSlot:
     """One rule with memory at one application, with the configuration that it was made from."""
 
-    __slots__ = ("config", "detector")
+    __slots__ = ("config", "detector", "facts_of")
 
     def __init__(self, config: DetectorConfig, detector: RuleDetector) -> None:
         self.config, self.detector = config, detector
+        # Facts about users or API keys are shared, all others are made for the rule.
+        self.facts_of = ENTITY_RULES[config.params.get("entity", "user")] if config.strategy in BEHAVIOURAL else config.id

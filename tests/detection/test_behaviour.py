@@ -258,3 +258,22 @@ def test_cuts_of_batches_do_not_show(strategy: str) -> None:
 
     straight = found(1)
     assert straight and found(3) == straight
+
+
+def test_api_keys_are_watched_as_users_are_and_named_by_their_id() -> None:
+    detectors = [
+        {**detector("entity_relationship", entity="api_key", watch=["user_models"], minModels=4, minWindows=2, window="1m"), "id": "keys"},
+        {**detector("entity_relationship", watch=["user_models"], minModels=4, minWindows=2, window="1m"), "id": "users"},
+    ]
+    run = Job(runtime(detectors))
+
+    def call(at_s: float, key: str, model: str) -> Any:
+        return event(at_s, "llm.request", user=f"user-{at_s}", model=model, tags={"api_key_id": key})
+
+    run.send(*(call(at_s, key, "m0") for at_s in range(0, 240, 20) for key in ("k1", "k2")))
+    run.send(*(call(240 + number, "k2", f"m{number}") for number in range(6)))
+    run.close(500)
+    assert {anomaly.detector_id for anomaly in run.found} == {"keys"}, "every user made one call"
+    (found,) = run.found
+    assert (found.labels["key"], found.user_id, found.affected_entity["type"]) == ("API key k2", "", "application")
+    assert "4 models within 60 s, the busiest API key has 1" in found.description

@@ -164,3 +164,33 @@ def test_a_rule_that_takes_longer_than_the_timeout_is_said_and_its_findings_coun
     patient.send(event(0), event(1, "llm.request"))
     patient.close(5)
     assert patient.of("limit") and failures(patient) == []
+
+
+def test_pane_detectors_that_keep_a_shard_too_long_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of them takes longest is looked at from the second slow call on."""
+    items = [
+        {"id": name, "type": "statistical", "strategy": "zscore", "config": {"metric": metric, "level": "application"}}
+        for name, metric in (("slow", "latency_ms"), ("quick", "error_rate"))
+    ]
+    slow_evaluate = ZScoreDetector.evaluate
+
+    def evaluate(self: ZScoreDetector, *when: int) -> Any:
+        if self.spec.name == "latency_ms":
+            sum(range(200_000))
+        return slow_evaluate(self, *when)
+
+    monkeypatch.setattr(ZScoreDetector, "evaluate", evaluate)
+
+    def failed(timeout_s: float) -> dict[str, list[str]]:
+        config = msgspec.structs.replace(runtime(items), processing_timeout_s=timeout_s)
+        engine = ShardEngine.from_state(None, config)
+        said: dict[str, list[str]] = {}
+        for second in range(75):
+            at_ms = START_MS + second * 1000
+            for anomaly in engine.on_panes([pane_of("a", "m", at_ms, *three())], at_ms + 1000):
+                said.setdefault(anomaly.labels["failed_detector"], []).append(anomaly.description)
+        return said
+
+    said = failed(1e-9)
+    assert "slow" in said and "for the panes of a shard, processingTimeout is 1e-09 s; it took" in said["slow"][0]
+    assert failed(60.0) == {}

@@ -95,7 +95,9 @@ def behaviour_detection(
     learned_s: float = 0.0,
     key: str = "",
 ) -> Detection:
-    """A detection about a user, or about the application when no user is named."""
+    """A detection about a user, or about the application when no user is named. Of API keys, `user` is the key's id."""
+    if user and config.params.get("entity") == "api_key":
+        user, key = "", f"API key {user} {key}".rstrip()
     return Detection(
         observed=observed,
         baseline=baseline,

@@ -105,11 +105,12 @@ class EntityRelationshipDetector:
         if "user_models" not in self.params.watch or not self._warm() or len(models) < limit or name in self._said:
             return None
         self._said.append(name)
+        who = "API key" if self.config.params.get("entity") == "api_key" else "user"
         return behaviour_detection(
             self.config, user=name, at_ms=end_ms, window_ms=end_ms % self._window_ms or self._window_ms, observed=float(len(models)),
             baseline=usual, high=limit, deviation=round(len(models) / usual, 3), threshold=self.params.min_ratio, count=len(models),
             score=_score(len(models), limit),
-            sentence=f"{len(models)} models within {duration(self.params.window_s)}, the busiest user has {figure(usual)}: {', '.join(models[-8:])}",
+            sentence=f"{len(models)} models within {duration(self.params.window_s)}, the busiest {who} has {figure(usual)}: {', '.join(models[-8:])}",
         )  # fmt: skip
 
     def _crowd(self, end_ms: int) -> Detection | None:

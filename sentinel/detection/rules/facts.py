@@ -10,7 +10,7 @@ import numpy as np
 from sentinel.anomaly import Anomaly
 from sentinel.config.runnable import BEHAVIOURAL
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
-from sentinel.detection.facts import FACT_WIDTH_MS, HISTOGRAM_GROWTH, ZERO_BUCKET, Fact
+from sentinel.detection.facts import ENTITY_RULES, FACT_WIDTH_MS, HISTOGRAM_GROWTH, ZERO_BUCKET, Fact
 from sentinel.detection.rules.batch import EventBatch
 from sentinel.detection.rules.conditions import EventTest
 from sentinel.detection.rules.specs import AggregateSpec, aggregate_spec, cep_spec, composite_spec
@@ -39,9 +39,10 @@ class FactRules:
                 self._add(detector, event_level)
             except Exception as error:
                 failed(detector, error)
-        behavioural = [detector for detector in config.detectors if detector.strategy in BEHAVIOURAL]
-        if behavioural:
-            self._makers.append((behavioural[0], UserRows([detector.scope for detector in behavioural])))
+        for entity in ENTITY_RULES:
+            watching = [d for d in config.detectors if d.strategy in BEHAVIOURAL and d.params.get("entity", "user") == entity]
+            if watching:
+                self._makers.append((watching[0], UserRows([detector.scope for detector in watching], entity)))
 
     def _add(self, detector: DetectorConfig, event_level: set[str]) -> None:
         if detector.strategy == "cep":

@@ -1,4 +1,4 @@
-"""What each user did in a second, of a batch: the food of the behavioural detectors, one fact an application and second."""
+"""What each user (or API key) did in a second, of a batch: the food of the behavioural detectors, one fact an application and second."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 
 from sentinel.config.runtime import Scope
-from sentinel.detection.facts import FACT_WIDTH_MS, Fact, UserRow
+from sentinel.detection.facts import ENTITY_RULES, FACT_WIDTH_MS, Fact, UserRow
 from sentinel.detection.rules.batch import EventBatch
 
 REGION_TAG = "region"
 """`metadata.tags.region` says where a user comes from."""
+API_KEY_TAG = "api_key_id"
+"""`metadata.tags.api_key_id` names the key that a call was made with; never the key itself."""
 MAX_TEXT = 128
 
 
 class UserRows:
-    """Events that name a user, added up by user, model and region. `scopes` are those of the detectors that want them: any is enough."""
+    """Events that name a user, added up by user, model and region. `scopes` are those of the detectors that want them: any is enough.
 
-    def __init__(self, scopes: Sequence[Scope]) -> None:
-        self._scopes = list(scopes)
+    `entity`: whom they watch, of `ENTITY_RULES`; an API key stands in the user's place.
+    """
+
+    def __init__(self, scopes: Sequence[Scope], entity: str = "user") -> None:
+        self._scopes, self._entity = list(scopes), entity
 
     def facts(self, batch: EventBatch) -> list[Fact]:
         """One fact for each application and second that a user touched."""
-        columns, users, regions = batch.columns, batch.keys("user"), batch.text(f"tags.{REGION_TAG}")
+        columns, regions = batch.columns, batch.text(f"tags.{REGION_TAG}")
+        users = batch.keys("user") if self._entity == "user" else batch.text(f"tags.{API_KEY_TAG}")
         mask = np.logical_or.reduce([batch.in_scope(scope) for scope in self._scopes])
         seconds = (columns.times_ms // FACT_WIDTH_MS * FACT_WIDTH_MS).tolist()
         tokens = np.nan_to_num(columns.total_tokens, nan=0.0).tolist()
@@ -40,7 +46,7 @@ class UserRows:
             sums[1] += int(tokens[row])
             sums[2] += int(cost_nano[row])
         return [
-            Fact(tenant, application, second, "", time_ms=second, last_ms=second, count=len(rows), users=_rows(rows))
+            Fact(tenant, application, second, ENTITY_RULES[self._entity], time_ms=second, last_ms=second, count=len(rows), users=_rows(rows))
             for (tenant, application, second), rows in found.items()
         ]
 
