@@ -94,7 +94,7 @@ def _alerting(records: list[tuple[str, int]], definitions: int) -> dict[str, flo
         anomaly = clock.timed("parse twice", Anomaly.from_json, text)
         for key in clock.timed("match", match, anomaly, config):
             name = clock.timed("key", key.to_text)
-            place = hashlib.md5(name.encode()).hexdigest()[:2]
+            place = hashlib.md5(name.encode()).hexdigest()[:1]
             if place not in shards:
                 shards[place] = AlertShard((), config, mutes, now, now)
             again = clock.timed("parse twice", Anomaly.from_json, text)

@@ -14,7 +14,7 @@ from sentinel.alerting.matching import match
 from sentinel.anomaly import Anomaly
 
 INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING()])
-"""(tenant|application, anomaly JSON)"""
+"""(whatever spreads the work, anomaly JSON)"""
 
 OUTPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING()])
 """(alert key, anomaly JSON)"""

@@ -30,5 +30,6 @@ def upserts(t_env: StreamTableEnvironment, settings: JobSettings, table: str, co
 def _url(settings: JobSettings, target: str) -> str:
     # What the given address already sets stands: the driver refuses a parameter given twice.
     joint = "&" if "?" in settings.jdbc_url else "?"
-    wanted = {"stringtype": "unspecified", "ApplicationName": f"sentinel-{target}"}
+    # A batch is one statement with many rows: Flink leaves only the last row of a key in it.
+    wanted = {"stringtype": "unspecified", "ApplicationName": f"sentinel-{target}", "reWriteBatchedInserts": "true"}
     return settings.jdbc_url + joint + "&".join(f"{name}={value}" for name, value in wanted.items() if f"{name}=" not in settings.jdbc_url)

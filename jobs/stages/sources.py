@@ -68,12 +68,14 @@ def controls(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> 
 
 
 def records(t_env: StreamTableEnvironment, settings: JobSettings, job: str, table: str, topic: str) -> None:
-    """A table of JSON records of a topic between jobs, one text column `record`; only committed ones."""
+    """A table of JSON records of a topic between jobs, one text column `record`, and the record's key; only committed ones."""
     t_env.execute_sql(f"""
         CREATE TEMPORARY TABLE {table} (
+          `record_key` STRING,
           `record` STRING,
           `record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
-        ) WITH ({_kafka(settings, topic, job, committed_only=True)}, 'format' = 'raw')
+        ) WITH ({_kafka(settings, topic, job, committed_only=True)},
+          'key.format' = 'raw', 'key.fields' = 'record_key', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY')
     """)
 
 

@@ -18,7 +18,7 @@ from sentinel.alerting.records import Output
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
 
-HOT = 128
+HOT = 512
 """Alerts of a shard that are kept as objects beside their bytes (some 10 kB against 1 kB)."""
 
 

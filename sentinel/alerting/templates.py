@@ -89,7 +89,8 @@ class Template:
         parts: list[str] = []
         size = 0
         try:
-            for part in self._template.generate(context):
+            # As `Template.generate`, which copies the environment's globals first: there are none.
+            for part in self._template.root_render_func(self._template.new_context(dict(context), shared=True)):
                 parts.append(part)
                 size += len(part)
                 if size > self._limit:
@@ -149,8 +150,10 @@ def _render(template: Template, context: Mapping[str, Any], fallback: Template) 
 def cut(value: Any) -> Any:
     """The value with its texts cut to what a template may see."""
     if isinstance(value, str):
-        return value[:MAX_VALUE]
-    if isinstance(value, Mapping):
+        return value if len(value) <= MAX_VALUE else value[:MAX_VALUE]
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, dict | Mapping):
         return {name: cut(item) for name, item in value.items()}
     if isinstance(value, list):
         return [cut(item) for item in value]
