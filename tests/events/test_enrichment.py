@@ -152,3 +152,22 @@ def test_keys_of_the_producers_own_are_seen() -> None:
     assert not has_unknown_keys(json.dumps(content).encode())
     for changed in (content | {"own": 1}, content | {"data": content["data"] | {"own": 1}}, content | {"metadata": {"own": 1}}):
         assert has_unknown_keys(json.dumps(changed).encode())
+
+
+@pytest.mark.parametrize(
+    ("more", "known"),
+    [
+        ({"provider": "azure.ai.openai", "time_to_first_token_ms": 12.5}, True),
+        ({"provider": None}, True),
+        ({"provider": "jane@example.org"}, False),
+        ({"provider": "4111 1111 1111 1111"}, False),
+        ({"time_to_first_token_ms": 4111111111111111}, False),
+        ({"time_to_first_token_ms": "jane@example.org"}, False),
+    ],
+)
+def test_keys_of_opentelemetry_are_known_while_they_hold_nothing_of_a_person(more: dict[str, Any], known: bool) -> None:
+    content = response(NOW, "acme", "chat")
+    content["data"] |= more
+    assert has_unknown_keys(json.dumps(content).encode()) is not known
+    text = json.dumps(_finish(content))
+    assert "jane" not in text and "4111" not in text

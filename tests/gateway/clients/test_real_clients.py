@@ -64,7 +64,7 @@ def run(doors: Doors, python: Path, llm: FakeLlm) -> Any:
 
     def start(program: str) -> None:
         command = [str(python), "-W", "ignore", "-c", at_ports(program, ports, doors.topic)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
 
     return start
