@@ -29,6 +29,7 @@ from bench import (
     redaction,
     report,
     seeds,
+    sidecar,
     udf_cost,
 )
 from bench.figures import compare_outliers
@@ -106,6 +107,7 @@ class Bench:
                 self.stack, self._row("alerting", "anomalies to notifications, beside Alertmanager"), self.quick
             ),
             "gateway": self.gateway,
+            "sidecar": self.sidecar,
             "stack": lambda: latency.run_stack(
                 self.stack.layout.home, self._row("stack", "`up` with everything cached; memory 60 s after ready")
             ),
@@ -170,6 +172,10 @@ class Bench:
         return gateway.run(
             self._row("gateway", "events made durable by one gateway process, by door"), self.stack.bootstrap, quick=self.quick
         )
+
+    def sidecar(self) -> Row:
+        self.stack.cancel_all()
+        return sidecar.run(self._row("sidecar", "a sidecar beside an application: rules, answers, the way on"), self.stack.bootstrap, quick=self.quick)
 
     def quix(self) -> Row:
         self.stack.cancel_all()

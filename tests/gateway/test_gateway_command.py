@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
-import subprocess
 from pathlib import Path
 
 import grpc
@@ -14,6 +12,7 @@ import pytest
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
 from schemas.pb.llm.sentinel.v1.ingestion_pb2_grpc import TelemetryIngestionStub
 from services.cli.main import run
+from tests.support.certificates import self_signed
 from tests.support.doors import OpenDoors, event, lines
 
 
@@ -48,13 +47,7 @@ def test_what_it_does_not_start_with(
 
 
 def test_tls_on_http_and_grpc(open_doors: OpenDoors, tmp_path: Path) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "1"]
-    subprocess.run(
-        [*made, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True
-    )
+    certificate, key = self_signed(tmp_path)
     tls = {"tls": {"enabled": True, "cert": str(certificate), "key": str(key)}}
     doors = open_doors({"protocols": {"http": tls, "grpc": tls}})
     url = doors.url.replace("http:", "https:")
