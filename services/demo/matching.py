@@ -26,7 +26,7 @@ class FoundAnomaly:
 
 @dataclass(frozen=True)
 class FoundAlert:
-    """An alert from the store; `starts_ms` is the event time of the anomaly that made it fire."""
+    """An alert from the store; `starts_ms` is the event time of the anomaly that made it fire, `count` how many occurrences it groups."""
 
     alert_id: str
     tenant_id: str
@@ -37,17 +37,19 @@ class FoundAlert:
     severity: str
     status: str
     starts_ms: int
+    count: int = 1
 
 
 @dataclass(frozen=True)
 class Told:
-    """One notification that a receiver accepted (`delivered_ms`), or that still waits (None)."""
+    """One notification that a receiver accepted (`delivered_ms`), or that still waits (None); `reason` is why it was sent."""
 
     alert_id: str
     receiver: str
     receiver_type: str
     status: str
     delivered_ms: int | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Findings:
     anomalies: tuple[FoundAnomaly, ...] = ()
     alerts: tuple[FoundAlert, ...] = ()
     told: tuple[Told, ...] = ()
+
+    def accepted(self, alert_id: str) -> tuple[Told, ...]:
+        """Notifications about an alert that their receivers accepted, in the order of acceptance."""
+        return tuple(sorted((t for t in self.told if t.alert_id == alert_id and t.delivered_ms is not None), key=lambda t: t.delivered_ms or 0))
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ EXPECTED: dict[str, Expectation] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One injected trouble and what became of it; delays in seconds from its start."""
+    """One injected trouble and what became of it; delays in seconds from its start, `over_delay_s` from its end to when its end was told."""
 
     truth: Truth
     anomaly: FoundAnomaly | None
@@ -94,6 +100,8 @@ class Row:
     alert_delay_s: float | None
     told: tuple[Told, ...]
     told_delay_s: float | None
+    escalated_delay_s: float | None = None
+    over_delay_s: float | None = None
 
     @property
     def found(self) -> bool:
@@ -145,7 +153,10 @@ def _row(truth: Truth, found: Findings, grace_ms: int) -> Row:
         default=None,
     )
     told = tuple(t for t in found.told if alert is not None and t.alert_id == alert.alert_id and t.status == "firing")
+    accepted = found.accepted(alert.alert_id) if alert is not None else ()
     delivered = [t.delivered_ms for t in told if t.delivered_ms is not None]
+    escalated = [t.delivered_ms for t in accepted if t.delivered_ms is not None and t.reason == "escalated"]
+    over = [t.delivered_ms for t in accepted if t.delivered_ms is not None and t.status == "resolved"]
     return Row(
         truth,
         anomaly,
@@ -154,6 +165,8 @@ def _row(truth: Truth, found: Findings, grace_ms: int) -> Row:
         None if alert is None else (alert.starts_ms - truth.start_ms) / 1000,
         told,
         (min(delivered) - truth.start_ms) / 1000 if delivered else None,
+        (min(escalated) - truth.start_ms) / 1000 if escalated else None,
+        (max(over) - truth.end_ms) / 1000 if over else None,
     )
 
 

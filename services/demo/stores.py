@@ -16,13 +16,15 @@ _ANOMALIES = """
 _ALERTS = """
     SELECT alert_id, tenant_id, coalesce(labels ->> 'application_id', ''), coalesce(labels ->> 'detector_id', ''),
            coalesce(labels ->> 'metric', ''), coalesce(definition_id, ''), coalesce(severity, ''), coalesce(status, ''),
-           (extract(epoch FROM starts_at) * 1000)::bigint
+           (extract(epoch FROM starts_at) * 1000)::bigint, coalesce(count, 1)
     FROM sentinel.alerts WHERE starts_at >= to_timestamp(%s) ORDER BY starts_at
 """
 _TOLD = """
     SELECT n.alert_id, n.receiver, n.receiver_type, n.status,
-           CASE WHEN l.state = 'delivered' THEN (extract(epoch FROM l.delivered_at) * 1000)::bigint END
+           CASE WHEN l.state = 'delivered' THEN (extract(epoch FROM l.delivered_at) * 1000)::bigint END,
+           coalesce(d.detail, '')
     FROM sentinel.notifications n LEFT JOIN sentinel.notification_ledger l USING (notification_id)
+    LEFT JOIN sentinel.alert_decisions d ON d.alert_id = n.alert_id AND d.outcome = 'sent' AND d.notification_id = n.notification_id
     WHERE n.created_at >= to_timestamp(%s) ORDER BY n.created_at
 """
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.demo.gauges import Gauges
-from services.demo.matching import Findings, FoundAlert, FoundAnomaly, Row, Verdict
+from services.demo.matching import Findings, FoundAlert, FoundAnomaly, Row, Told, Verdict
 from services.traffic.rebase import now_ms
 from services.traffic.truth import Truth
 
@@ -95,6 +95,17 @@ def state_of(row: Row, now: int) -> str:
     return "running" if now < row.truth.end_ms else "over, not found yet"
 
 
+def grouped(alert: FoundAlert) -> str:
+    """How much one alert stands for: `34 findings` are told as one thing."""
+    return f"{alert.count:,} finding{'s' if alert.count != 1 else ''}"
+
+
+def told_text(told: Told) -> str:
+    """`oncall-email (escalated)`, `default-notifications (over)`; a first or repeated message has its receiver alone."""
+    note = "over" if told.status == "resolved" else "escalated" if told.reason == "escalated" else ""
+    return f"{told.receiver} ({note})" if note else told.receiver
+
+
 class LiveView:
     """A rich.live screen, refreshed by `show`."""
 
@@ -131,10 +142,11 @@ class LiveView:
         )
 
     def _alerts(self, scene: Scene) -> Table:
-        table = Table("at", "alert", "severity", "tenant / application", "status", box=SIMPLE_HEAD, pad_edge=False)
+        table = Table("at", "alert", "severity", "tenant / application", "status", "grouped", "told", box=SIMPLE_HEAD, pad_edge=False)
         for alert in scene.findings.alerts[-LISTED:]:
             cells = (clock(alert.starts_ms, scene.start_ms), alert.detector_id or alert.definition_id, alert.severity)
-            table.add_row(*cells, f"{alert.tenant_id} / {alert.application_id}", alert.status)
+            story = " → ".join(told_text(told) for told in scene.findings.accepted(alert.alert_id)[-4:])
+            table.add_row(*cells, f"{alert.tenant_id} / {alert.application_id}", alert.status, grouped(alert), story or "–")
         return table
 
     def _anomalies(self, scene: Scene) -> Table:
@@ -171,6 +183,13 @@ class PlainView:
             if identity not in self._seen:
                 self._seen.add(identity)
                 self._say(self._line(item, scene.start_ms))
+        for alert in scene.findings.alerts:
+            for told in scene.findings.accepted(alert.alert_id):
+                mark = f"{alert.alert_id} {told.receiver} {told.status} {told.delivered_ms}"
+                if mark not in self._seen and told.delivered_ms is not None:
+                    self._seen.add(mark)
+                    what = f"told    {alert.severity:8} {alert.detector_id} on {alert.tenant_id}/{alert.application_id}: {told_text(told)}"
+                    self._say(f"[{clock(told.delivered_ms, scene.start_ms)}] {what}, {grouped(alert)}")
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PLAIN_EVERY_S
             self._say(f"[{clock(now_ms(), scene.start_ms)}] {figures(scene)}  {scene.note}".rstrip())
@@ -187,8 +206,10 @@ class PlainView:
 
 
 def result_table(verdict: Verdict, start_ms: int) -> Table:
-    """Injected against found: delays in seconds from the start of each trouble."""
-    columns = ("injected", "tenant / application", "size", "from", "anomaly", "after", "alert", "after", "told", "after", "result")
+    """Injected against found: delays in seconds from the start of each trouble; the end was told so long after the end of the trouble. `groups`:
+    how many findings the alert stands for."""
+    columns = ("injected", "tenant / application", "size", "from", "anomaly", "after", "alert", "after", "groups", "told", "after")
+    columns += ("escalated", "over told", "result")
     table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in verdict.rows:
         truth = row.truth
@@ -202,8 +223,11 @@ def result_table(verdict: Verdict, start_ms: int) -> Table:
             _seconds(row.anomaly_delay_s),
             f"{row.alert.definition_id} ({row.alert.severity})" if row.alert else "–",
             _seconds(row.alert_delay_s),
+            f"{row.alert.count:,}" if row.alert else "–",
             ", ".join(receivers) or "–",
             _seconds(row.told_delay_s),
+            _seconds(row.escalated_delay_s),
+            _seconds(row.over_delay_s),
             "found" if row.found else "MISSED",
         )
     return table

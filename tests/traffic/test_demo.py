@@ -16,7 +16,7 @@ from sentinel.config.load import load_config
 from services.demo.matching import EXPECTED, Findings, FoundAlert, FoundAnomaly, Told, judge
 from services.demo.scenario import write_config
 from services.demo.sinks import Inbox
-from services.demo.view import Scene, figures, result_table, size_text
+from services.demo.view import LiveView, PlainView, Scene, figures, result_table, size_text
 from services.traffic.plan import KINDS
 from services.traffic.truth import Truth
 
@@ -120,6 +120,38 @@ def test_the_table_shows_found_and_missed() -> None:
         assert part in text
     assert size_text(truth(size={})) == "no events"
     assert "– events/s" in figures(Scene(RUN, {}))
+
+
+def test_grouping_escalation_and_the_end_are_shown() -> None:
+    found = (
+        anomaly(105_000),
+        alert(106_000, count=34, status="resolved"),
+        Told("l1", "default-notifications", "webhook", "firing", RUN + 106_500, "first"),
+        Told("l1", "oncall-email", "email", "firing", RUN + 121_500, "escalated"),
+        Told("l1", "default-notifications", "webhook", "resolved", RUN + 184_000, "resolved"),
+        Told("l1", "oncall-email", "email", "resolved", RUN + 185_000, "resolved"),
+        Told("l1", "slow-one", "email", "resolved", None, "resolved"),
+    )
+    result = verdict(*found)
+    (row,) = result.rows
+    assert (row.told_delay_s, row.escalated_delay_s, row.over_delay_s) == (6.5, 21.5, 25.0)
+    scene = Scene(RUN, {}, findings=Findings((found[0],), (found[1],), found[2:]), verdict=result)
+    console = Console(width=250, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(result_table(result, RUN))
+        console.print(LiveView(console)._render(scene))
+    text = capture.get()
+    for part in ("21.5 s", "25.0 s", "34 findings", "default-notifications → oncall-email (escalated) → default-notifications (over) → oncall-email (over)"):
+        assert part in text, text
+
+
+def test_the_plain_view_says_each_message_once(capsys: pytest.CaptureFixture[str]) -> None:
+    told = Told("l1", "oncall-email", "email", "firing", RUN + 121_500, "escalated")
+    scene, view = Scene(RUN, {}, findings=Findings((), (alert(106_000, count=2),), (told,))), PlainView()
+    view.show(scene)
+    view.show(scene)
+    line = "[2:01] told    warning  latency-zscore on t/a: oncall-email (escalated), 2 findings\n"
+    assert capsys.readouterr().err.count(line) == 1
 
 
 def test_the_demonstrations_receivers_take_messages() -> None:
