@@ -49,11 +49,11 @@ def _within(ranges: tuple[tuple[int, int], ...], value: int) -> bool:
 
 
 def _on_day(first: int, last: int, local: datetime) -> bool:
-    """Days from the end are negative; days that the month does not have are cut off at its borders."""
+    """Days from the end are negative; days that the month does not have are none."""
     length = monthrange(local.year, local.month)[1]
     begin = length + first + 1 if first < 0 else first
     end = length + last + 1 if last < 0 else last
-    return begin <= length and max(begin, 1) <= local.day <= min(end, length)
+    return begin <= local.day <= end
 
 
 class Window:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
-from slack_sdk.models.blocks import Block
 from werkzeug import Response
 
 from services.dispatcher import slack, teams
 from services.dispatcher.delivery import Outcome
 from services.dispatcher.notification import Notification, parse
 from tests.dispatcher.conftest import Bench, answers, record
+from tests.support.published_schemas import check_slack
 
 
 def alert(number: int, size: int = 10) -> dict[str, Any]:
@@ -28,20 +28,6 @@ def large() -> Notification:
     labels = {f"label-{number}": "<&>" * 2_000 for number in range(30)}
     alerts = [alert(number, 2_000) for number in range(200)]
     return parse(record(alerts=alerts, title="&" * 500, text="<" * 9_000, common_labels=labels).value)
-
-
-def check_slack(message: dict[str, Any]) -> None:
-    """The block models of Slack's own client refuse what is beyond a block's limits; the count of blocks is checked here."""
-    assert 0 < len(message["blocks"]) <= 50
-    assert message["text"]
-    for given, block in zip(message["blocks"], Block.parse_all(message["blocks"]), strict=True):
-        assert block is not None, f"unknown block {given['type']}"
-        block.validate_json()
-        block.to_dict()
-        for text in (given.get("text"), *given.get("fields", []), *given.get("elements", [])):
-            assert text is None or len(text.get("text", "")) <= 3_000
-        assert len(given.get("fields", [])) <= 10
-        assert all(0 < len(field["text"]) <= 2_000 for field in given.get("fields", []))
 
 
 @pytest.mark.parametrize("notification", [parse(record().value), large(), parse(record(alerts=[], title="", text="").value)])

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -15,42 +13,16 @@ from services.dispatcher import pagerduty
 from services.dispatcher.delivery import Outcome
 from services.dispatcher.notification import parse
 from tests.dispatcher.conftest import Bench, answers, record
+from tests.support.published_schemas import check_pagerduty, with_contract
 
-CONTRACT = next(
-    (
-        path
-        for folder in Path(__file__).resolve().parents
-        if (path := folder / "shared" / "contracts" / "pagerduty-events-v2.openapi.json").is_file()
-    ),
-    None,
-)
 GROUP_KEY = hashlib.sha256(b"acme\nhook\nacme|latency").hexdigest()
 KEY = "0123456789abcdef0123456789abcdef"
-with_contract = pytest.mark.skipif(
-    CONTRACT is None, reason="PagerDuty's OpenAPI document is not beside the checkout (../shared/contracts)"
-)
-
-
-@cache
-def validator() -> jsonschema.Draft202012Validator:
-    assert CONTRACT is not None
-    document = json.loads(CONTRACT.read_text())
-    schema = document["paths"]["/enqueue"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    return jsonschema.Draft202012Validator({**schema, "components": document["components"]})
-
-
-def check(event: dict[str, Any]) -> None:
-    validator().validate(event)
-    assert event["event_action"] == "trigger" or event["dedup_key"]
-    assert len(event["dedup_key"]) <= 255
-    assert len(event["payload"]["summary"]) <= 1_024
-    assert len(json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()) <= 512_000
 
 
 @with_contract
 def test_an_event_is_what_the_contract_says() -> None:
     event = pagerduty.event(parse(record().value), KEY)
-    check(event)
+    check_pagerduty(event)
     assert (event["event_action"], event["dedup_key"], event["routing_key"]) == ("trigger", GROUP_KEY, KEY)
     assert event["payload"]["severity"] == "critical"
     assert event["payload"]["custom_details"]["num_firing"] == 1
@@ -62,7 +34,7 @@ def test_the_check_can_fail() -> None:
     event = pagerduty.event(parse(record().value), KEY)
     event["payload"]["severity"] = "fatal"
     with pytest.raises(jsonschema.ValidationError):
-        check(event)
+        check_pagerduty(event)
 
 
 @with_contract
@@ -78,7 +50,7 @@ def test_the_check_can_fail() -> None:
 )
 def test_each_state_is_an_action(changes: dict[str, Any], action: str) -> None:
     event = pagerduty.event(parse(record(**changes).value), KEY)
-    check(event)
+    check_pagerduty(event)
     assert event["event_action"] == action
 
 
@@ -88,7 +60,7 @@ def test_what_is_too_long_loses_its_details_and_not_the_event() -> None:
         {"status": "firing", "labels": {"n": str(n)}, "annotations": {"a": "ä" * 1_000_000}, "startsAt": "2026-01-01T00:00:00Z"} for n in range(60)
     ]
     event = pagerduty.event(parse(record(alerts=alerts, title="t" * 5_000).value), KEY)
-    check(event)
+    check_pagerduty(event)
     assert list(event["payload"]["custom_details"]) == ["error"]
     assert "longer than 512000" in event["payload"]["custom_details"]["error"]
 
