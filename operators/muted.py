@@ -71,6 +71,9 @@ class MutedFunction(BroadcastConfiguration):
             _log.error("a request is not readable (%s)", error)
             return
         silences, mutes = ctx.get_broadcast_state(SILENCES), self.mutes(ctx)
+        if control.action == "resolve":
+            self._release(control, now_ms, ctx)
+            return
         ends = control.action == "expire"
         answer = mutes.expire(control.tenant_id, control.silence_id, now_ms) if ends else mutes.silence_as_asked(control, now_ms)
         if answer.done:
@@ -78,6 +81,15 @@ class MutedFunction(BroadcastConfiguration):
             silences.put(control.silence_id, msgspec.json.encode((control.tenant_id, kept)).decode())
         if self._first:
             yield from self.answered(control, answer, now_ms)
+
+    def _release(self, control: Control, now_ms: int, ctx: KeyedBroadcastProcessFunction.Context) -> None:
+        """An alert that somebody declares over holds back no others; the answer comes from where the alert lives."""
+        sources, mutes = ctx.get_broadcast_state(SOURCES), self.mutes(ctx)
+        reported = [InhibitSource.from_json(text) for _, text in sources.items()]
+        for source in reported:
+            if source.key == control.group_key and control.tenant_id in (source.source, "*"):
+                sources.remove(source.name)
+                mutes.end(source, now_ms)
 
     def _sweep(self, now_ms: int, ctx: KeyedBroadcastProcessFunction.Context) -> None:
         self._swept_ms = now_ms

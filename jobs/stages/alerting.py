@@ -38,7 +38,8 @@ def alerts(
     """Streams of rows by the name of their table, of rows (alert key, anomaly JSON) and the view `requests`."""
     view_of(t_env, "routed", routed_anomalies)
     view_of(t_env, "inhibiting", inhibiting)
-    # A request about one alert goes where the alert lives; silences, like the configuration, go everywhere.
+    # A request about one alert goes where the alert lives; silences, like the configuration, go everywhere, and so does the end of an alert, which
+    # may have held back others.
     of_key = "SELECT f0 AS alert_key, f1 AS record FROM routed UNION ALL SELECT alert_key, record FROM requests WHERE alert_key <> ''"
     # 32 shards, which are part of the state. A bundle waits for the state of every shard that it touches: few shards, few waits.
     digest = f"SELECT MD5(alert_key) AS digest, alert_key, record FROM ({of_key})"
@@ -46,7 +47,7 @@ def alerts(
     of_shard = f"SELECT {shard} AS shard, alert_key, record FROM ({digest})"
     for_all = """
         SELECT record FROM configuration UNION ALL SELECT record FROM inhibiting
-        UNION ALL SELECT record FROM requests WHERE alert_key IS NULL OR alert_key = ''
+        UNION ALL SELECT record FROM requests WHERE alert_key IS NULL OR alert_key = '' OR JSON_VALUE(record, '$.action') = 'resolve'
     """
     keyed = keyed_rows(t_env, of_shard, alerting.INPUT_TYPE)
     everywhere = rows_for_python(t_env, t_env.sql_query(for_all)).broadcast(CONFIGURATION, SILENCES, SOURCES)

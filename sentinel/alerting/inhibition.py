@@ -17,12 +17,14 @@ MAX_SILENCES = 10_000
 
 
 class InhibitSource(msgspec.Struct, frozen=True):
-    """The report that an alert fires which holds back others. `source` is its tenant; it counts until `ends_at` (epoch ms)."""
+    """The report that an alert fires which holds back others. `source` is its tenant, `key` the text of its alert key; it counts until `ends_at`
+    (epoch ms)."""
 
     source: str
     labels: dict[str, str]
     starts_at: int
     ends_at: int
+    key: str = ""
 
     @property
     def name(self) -> str:
@@ -54,7 +56,7 @@ def inhibit_sources(anomaly: Anomaly, keys: list[AlertKey], config: RuntimeConfi
         if definition is not None:
             labels = policy.labels(anomaly, definition, key.group_names)
             if policy.mutes.inhibitor.is_source(labels):
-                found.append(InhibitSource(anomaly.tenant_id, labels, now_ms, now_ms + policy.resolve_timeout_ms))
+                found.append(InhibitSource(anomaly.tenant_id, labels, now_ms, now_ms + policy.resolve_timeout_ms, key.to_text()))
     return found
 
 
@@ -88,6 +90,11 @@ class TenantMutes:
         alert = Alert(source.labels, {}, source.starts_at, source.ends_at, source.starts_at)
         if self._inhibitor_of(source.source).learn(alert):
             self._note_change(source.source)
+
+    def end(self, source: InhibitSource, now_ms: int) -> None:
+        """A source is over before its time, since somebody said so."""
+        self._inhibitor_of(source.source).learn(Alert(source.labels, {}, source.starts_at, now_ms, now_ms))
+        self._note_change(source.source)
 
     def forget_ended(self, now_ms: int) -> None:
         """Let go of silences and sources that are over."""

@@ -208,8 +208,8 @@ class PlainView:
 def result_table(verdict: Verdict, start_ms: int) -> Table:
     """Injected against found: delays in seconds from the start of each trouble; the end was told so long after the end of the trouble. `groups`:
     how many findings the alert stands for."""
-    columns = ("injected", "tenant / application", "size", "from", "anomaly", "after", "alert", "after", "groups", "told", "after")
-    columns += ("escalated", "over told", "result")
+    columns = ["injected", "tenant / application", "size", "from", "anomaly", "after", "alert", "after", "groups", "told", "after"]
+    columns += ["escalated", "over told", "result"]
     table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in verdict.rows:
         truth = row.truth

@@ -14,7 +14,16 @@ from tests.support.stack import Stack, running_stack
 from tests.support.telemetry import Segments
 
 # Event time only moves forward. The first ones work in stretches of the past; the trace is moved to end now; the last ones send at present.
-ORDER = ("test_job_graph", "test_config_change", "test_end_to_end", "test_alert_controls", "test_azure_replay", "test_bad_input", "test_ingestion")
+ORDER = (
+    "test_job_graph",
+    "test_config_change",
+    "test_end_to_end",
+    "test_alert_controls",
+    "test_escalation",
+    "test_azure_replay",
+    "test_bad_input",
+    "test_ingestion",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
