@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobs.stages import alerting, outputs, sources
 from jobs.stages.configuration import configuration
 from jobs.stages.environment import create_environment
+from jobs.stages.execution import execute
 from sentinel.settings import JobSettings
 from udfs.config_watch import read_snapshot
 
@@ -26,7 +27,7 @@ def main() -> None:
     outputs.alerts(t_env, settings, streams, statements)
 
     statements.attach_as_datastream()
-    environment.execute(JOB)
+    execute(environment, JOB)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 from jobs.stages import alerting, detection, outputs, panes, sources
 from jobs.stages.configuration import configuration
 from jobs.stages.environment import create_environment
+from jobs.stages.execution import execute
 from jobs.stages.inspection import inspected
 from sentinel.settings import JobSettings
 from udfs.config_watch import read_snapshot
@@ -33,7 +34,7 @@ def main() -> None:
     outputs.shadow_findings(t_env, settings, statements)
 
     statements.attach_as_datastream()
-    environment.execute(JOB)
+    execute(environment, JOB)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobs.stages import search_index, sources
 from jobs.stages.environment import create_environment
+from jobs.stages.execution import execute
 from sentinel.settings import JobSettings
 
 JOB = "indexing"
@@ -16,7 +17,7 @@ def main() -> None:
     sources.records(t_env, settings, JOB, "anomaly_records", "llm-anomalies")
     search_index.indexed(t_env, settings, "anomaly_records")
 
-    environment.execute(JOB)
+    execute(environment, JOB)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobs.stages import panes, rollups, sources
 from jobs.stages.configuration import configuration
 from jobs.stages.environment import create_environment
+from jobs.stages.execution import execute
 from jobs.stages.inspection import inspected
 from sentinel.settings import JobSettings
 from udfs.config_watch import read_snapshot
@@ -25,7 +26,7 @@ def main() -> None:
     rollups.counters(t_env, settings, statements, refusals=False)
 
     statements.attach_as_datastream()
-    environment.execute(JOB)
+    execute(environment, JOB)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 from jobs.stages import alerting, detection, outputs, panes, rollups, sources
 from jobs.stages.configuration import configuration
 from jobs.stages.environment import create_environment
+from jobs.stages.execution import execute
 from jobs.stages.inspection import inspected
 from sentinel.settings import JobSettings
 from udfs.config_watch import read_snapshot
@@ -47,7 +48,7 @@ def main() -> None:
     streams = alerting.alerts(t_env, routed, inhibiting, snapshot)
     outputs.alerts(t_env, settings, streams, statements)
     statements.attach_as_datastream()
-    environment.execute(JOB)
+    execute(environment, JOB)
 
 
 if __name__ == "__main__":

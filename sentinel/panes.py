@@ -28,9 +28,9 @@ HISTOGRAM_WORDS = HISTOGRAM_BUCKETS // BUCKETS_PER_WORD
 PANE_WIDTH_MS = 1_000
 USER_PANE_WIDTH_MS = 10_000
 
-SHARDS = 64
+SHARDS = 32
 """Pane detection is keyed by shard, not by application: one call moves all panes of a shard's second, because a call costs more than a pane.
-64 is the greatest useful parallelism of that operator; the number is part of the state's layout and never changes."""
+32 is the greatest useful parallelism of that operator; the number is part of the state's layout and never changes."""
 
 
 @lru_cache(maxsize=65_536)

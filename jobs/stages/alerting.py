@@ -6,7 +6,7 @@ from pyflink.datastream import BroadcastStream, DataStream
 from pyflink.table import StreamTableEnvironment
 
 from jobs.stages import sources
-from jobs.stages.environment import border, keyed_rows, rows_for_python, view_of
+from jobs.stages.environment import border, keyed_rows, rows_for_python, side_output, view_of
 from operators import alerting, routing
 from operators.broadcast_configuration import CONFIGURATION
 from operators.muted import SILENCES, SOURCES
@@ -19,7 +19,7 @@ def routed(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapsh
     anomalies = "SELECT COALESCE(record_key, '') AS application, record FROM anomaly_records"
     keyed = keyed_rows(t_env, anomalies, routing.INPUT_TYPE)
     rows = keyed.connect(configuration).process(routing.Routing(snapshot), output_type=routing.OUTPUT_TYPE).name("routing").uid("routing")
-    return rows, rows.get_side_output(routing.INHIBITING)
+    return rows, side_output(rows, routing.INHIBITING)
 
 
 def requests(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
@@ -55,7 +55,7 @@ def alerts(
     rows = rows.name("alert life cycle").uid("alert-shards")
     return {
         "alerts": rows,
-        "notifications": rows.get_side_output(alerting.NOTIFICATIONS),
-        "alert_decisions": rows.get_side_output(alerting.DECISIONS),
-        "alert_controls": rows.get_side_output(alerting.CONTROLS),
+        "notifications": side_output(rows, alerting.NOTIFICATIONS),
+        "alert_decisions": side_output(rows, alerting.DECISIONS),
+        "alert_controls": side_output(rows, alerting.CONTROLS),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyflink.datastream import BroadcastStream, DataStream
 from pyflink.table import StreamTableEnvironment
 
-from jobs.stages.environment import border, keyed_rows, view_of
+from jobs.stages.environment import border, keyed_rows, side_output, view_of
 from operators import correlation
 
 
@@ -26,4 +26,4 @@ def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, sn
     keyed = keyed_rows(t_env, findings, correlation.INPUT_TYPE)
     rows = keyed.connect(configuration).process(correlation.Correlation(snapshot), output_type=correlation.OUTPUT_TYPE)
     rows = rows.name("correlation").uid("correlation")
-    return rows, rows.get_side_output(correlation.ROUTED), rows.get_side_output(correlation.INHIBITING)
+    return rows, side_output(rows, correlation.ROUTED), side_output(rows, correlation.INHIBITING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyflink.common import Configuration, Types
 from pyflink.common.typeinfo import RowTypeInfo
-from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
+from pyflink.datastream import DataStream, KeyedStream, OutputTag, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import Schema, StreamTableEnvironment, Table
 from pyflink.util.java_utils import get_java_class
@@ -20,6 +20,8 @@ _FIXED = {
     # Sinks upsert by keys that the queries' ids imply, which the planner cannot see (and 2.3.0 would add a stateful materializer).
     "table.exec.sink.require-on-conflict": "false",
     "table.exec.sink.upsert-materialize": "NONE",
+    # Two inserts into one table keep a writer each: in a shared one the findings of single events wait at every checkpoint for those of panes.
+    "table.optimizer.reuse-sink-enabled": "false",
     # Totals of late events and refusals by minute: longer than the oldest event that is accepted (7 days).
     "table.exec.state.ttl": "8 d",
 }
@@ -76,3 +78,8 @@ def keyed_rows(t_env: StreamTableEnvironment, query: str, row_type: RowTypeInfo)
     stream._j_data_stream.getTransformation().setOutputType(Types.ROW([key_type, row_type]).get_java_type_info())
     keyed = stream._j_data_stream.keyBy(get_gateway().jvm.KeyByKeySelector(), Types.ROW([key_type]).get_java_type_info())
     return KeyedStream(keyed, row_type, stream)
+
+
+def side_output(stream: DataStream, tag: OutputTag) -> DataStream:
+    """The rows that an operator gave to `tag`, for the sinks and SQL. PyFlink's own method sends each of them through Python once more."""
+    return DataStream(stream._j_data_stream.getSideOutput(tag.get_java_output_tag()))

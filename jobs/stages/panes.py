@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyflink.datastream import BroadcastStream, DataStream
 from pyflink.table import StreamTableEnvironment
 
-from jobs.stages.environment import keyed_rows, view_of
+from jobs.stages.environment import keyed_rows, side_output, view_of
 from operators import shard_panes
 
 
@@ -35,5 +35,5 @@ def shards(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapsh
     found = keyed.connect(configuration).process(operator, output_type=shard_panes.OUTPUT_TYPE).name("panes of a shard").uid("shard-panes")
     view_of(t_env, "pane_findings", found)
     if roll_up:
-        view_of(t_env, "minutes", found.get_side_output(shard_panes.MINUTES))
-        view_of(t_env, "late_minutes", found.get_side_output(shard_panes.LATE))
+        view_of(t_env, "minutes", side_output(found, shard_panes.MINUTES))
+        view_of(t_env, "late_minutes", side_output(found, shard_panes.LATE))

@@ -21,7 +21,10 @@ from services.pulse.clock import Partition, PulseClock
 TELEMETRY_TOPICS = ("llm-telemetry", "llm-metrics")
 """What producers write to. `llm-events` gets its pulses through the ingestion job, behind the events that they follow."""
 
-_INTERVAL_S = 1.0
+_LOOK_S = 1.0
+"""How often the partitions are looked at."""
+_PULSE_S = 0.1
+"""A quiet partition beside busy ones holds every pane back until its next pulse. When all are quiet a pulse every `_LOOK_S` is enough."""
 _RETRY_S = 2.0
 _TIMEOUT_S = 10.0
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -54,16 +57,20 @@ def _run(bootstrap: str, clock: PulseClock, stop: threading.Event) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
     pulsing = False
-    while not stop.wait(_INTERVAL_S):
+    while not stop.is_set():
         known = admin.list_topics(timeout=_TIMEOUT_S).topics
         partitions = [TopicPartition(topic, number) for topic in TELEMETRY_TOPICS if topic in known for number in known[topic].partitions]
         ends = {place: found.offset for place, found in _offsets(admin, partitions, _LATEST).items()}
         newest_ms = max((found.timestamp for found in _offsets(admin, partitions, _NEWEST).values()), default=-1)
         due = clock.observe(ends, newest_ms, time.time())
-        for topic, number in due.partitions:
-            producer.produce(topic, partition=number, value=PULSE, timestamp=due.event_ms, on_delivery=partial(_note, clock))
-        producer.flush(_TIMEOUT_S)
-        if pulsing != (len(due.partitions) == len(partitions)):
+        look_again_s = time.monotonic() + _LOOK_S
+        while not stop.is_set() and time.monotonic() < look_again_s:
+            event_ms = clock.event_ms(time.time())
+            for topic, number in due:
+                producer.produce(topic, partition=number, value=PULSE, timestamp=event_ms, on_delivery=partial(_note, clock))
+            producer.flush(_TIMEOUT_S)
+            stop.wait(_PULSE_S if len(due) < len(partitions) else _LOOK_S)
+        if pulsing != (len(due) == len(partitions)):
             pulsing = not pulsing
             _log("all telemetry is quiet, pulses carry event time" if pulsing else "telemetry is back")
 

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 QUIET_S = 3.0
 """A partition must have been quiet this long. Shorter pauses belong to ordinary traffic."""
 
 Partition = tuple[str, int]
 """(topic, number)"""
-
-
-class Pulses(NamedTuple):
-    """The pulses that are due: into which partitions, with which event time (epoch ms)."""
-
-    partitions: list[Partition]
-    event_ms: int
 
 
 class PulseClock:
@@ -29,18 +21,20 @@ class PulseClock:
         self._newest_ms = -1
         self._newest_s = 0.0
 
-    def observe(self, ends: Mapping[Partition, int], newest_ms: int, now_s: float) -> Pulses:
-        """The pulses due now. `ends`: end offset of each partition; `newest_ms`: newest timestamp of all records, -1 while there is none."""
+    def observe(self, ends: Mapping[Partition, int], newest_ms: int, now_s: float) -> list[Partition]:
+        """The partitions that get pulses now. `ends`: end offset of each; `newest_ms`: newest timestamp of all records, -1 while there is none."""
         for partition, end in ends.items():
             if end != self._ends.get(partition):
                 self._ends[partition], self._changed_s[partition] = end, now_s
         if newest_ms > self._newest_ms:
             self._newest_ms, self._newest_s = newest_ms, now_s
         if newest_ms < 0:
-            return Pulses([], 0)
-        due = [partition for partition in ends if now_s - self._changed_s[partition] >= self._quiet_s]
-        # Never ahead of the clock: telemetry that resumes with the present time must not be late for a pulse.
-        return Pulses(due, min(self._newest_ms + round((now_s - self._newest_s) * 1000), round(now_s * 1000)))
+            return []
+        return [partition for partition in ends if now_s - self._changed_s[partition] >= self._quiet_s]
+
+    def event_ms(self, now_s: float) -> int:
+        """The event time of a pulse (epoch ms). Never ahead of the clock: telemetry that resumes with the present time must not be late for a pulse."""
+        return min(self._newest_ms + round((now_s - self._newest_s) * 1000), round(now_s * 1000))
 
     def written(self, partition: Partition, offset: int) -> None:
         """A pulse lies at `offset`: the end behind it is no sign of telemetry."""
