@@ -8,7 +8,6 @@ others are empty and dropped right behind the hop.
 from __future__ import annotations
 
 import gc
-import sys
 import time
 import uuid
 from typing import Any
@@ -48,11 +47,6 @@ CHUNK = 1_000
 """Events that are decoded at a time. Ten thousand decoded events fall out of the processor's cache: decoding then takes twice as long an event."""
 
 
-SWITCH_S = 0.0005
-"""A bundle passes through some ten threads of the worker. While the detectors of the same process are at work, each of these steps waits for its turn:
-5 ms each by Python's default, on top of every event of that moment."""
-
-
 class InspectEvents(ScalarFunction):  # type: ignore[misc]
     """Vectorised: (value, topic, partition, offset, record time) -> ROW of `RESULT_TYPE`."""
 
@@ -69,7 +63,6 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         # Libraries and rules stay for good: out of the collector's sight they cost it nothing (2 to 3 µs an event otherwise).
         gc.collect()
         gc.freeze()
-        sys.setswitchinterval(SWITCH_S)
 
     def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
         # A batch makes tens of thousands of objects and no cycle among them; collecting in the midst of it would only walk over all of them.
