@@ -11,7 +11,10 @@ KEYED_BUNDLE_MS = 50
 
 
 def execute(environment: StreamExecutionEnvironment, job: str) -> None:
-    """Submit the job. Flink has one bundle time for all operators; here each keyed one has its own, set where it is about to be serialized."""
+    """Submit the job.
+
+    PyFlink gives all Python operators the one bundle time of the environment when it makes the graph; those that are keyed get theirs after that.
+    """
     graph = environment._generate_stream_graph(clear_transformations=True, job_name=job)
     for node in graph.getStreamNodes().toArray():
         factory = node.getOperatorFactory()
