@@ -12,6 +12,8 @@ from typing import Any
 def main() -> None:
     from pyflink.datastream import StreamExecutionEnvironment
 
+    from jobs.stages import execution
+
     out, topologies = Path(sys.argv[1]), sys.argv[2:]
     graphs: dict[str, list[dict[str, Any]]] = {}
 
@@ -27,7 +29,8 @@ def main() -> None:
             for node in nodes
         ]
 
-    StreamExecutionEnvironment.execute = write_down
+    # Before the topologies are imported: they take the function by its name.
+    execution.execute = write_down
     for topology in topologies:
         import_module(f"jobs.{topology}").main()
     out.write_text(json.dumps(graphs))
