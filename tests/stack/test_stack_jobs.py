@@ -38,7 +38,7 @@ def test_job_configuration_is_base_overlay_and_machine(context: Context) -> None
     assert config["pipeline.max-parallelism"] == 720
     assert config["execution.checkpointing.externalized-checkpoint-retention"] == "RETAIN_ON_CANCELLATION"
     split = flink_conf.job_config(context, "detection", "detection")
-    assert (config["execution.checkpointing.interval"], split["execution.checkpointing.interval"]) == ("5 s", "1 s")
+    assert (config["execution.checkpointing.interval"], split["execution.checkpointing.interval"]) == ("10 s", "1 s")
     assert flink_conf.job_config(context, "unheard_of", "x")["execution.checkpointing.interval"] == "5 s"
 
 
