@@ -60,7 +60,8 @@ def _job(stack: BenchStack, row: Row, count: int, filled: Filled) -> Row:
     stack.cancel_all()
     stack.empty_tables()
     own = Row(f"{row.name}-{count}", row.what, row.command)
-    return run_job(stack, own, "jobs.detection", [], "detection", filled)
+    # Beside the other jobs of the split topology it has one slot; here it has the machine to itself.
+    return run_job(stack, own, "bench.jobs.slots", ["2", "jobs.detection"], "detection", filled)
 
 
 def _figures(row: Row) -> dict[str, Any]:

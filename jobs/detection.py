@@ -29,7 +29,7 @@ def main() -> None:
     panes.blocks(t_env, rows)
     panes.shards(t_env, config, snapshot, detect=True, roll_up=False)
     detection.event_findings(t_env)
-    anomalies, _, _ = detection.correlated(t_env, config, snapshot)
+    anomalies = detection.correlated(t_env, config, snapshot, route=False)
     outputs.anomalies(t_env, settings, anomalies, statements, hop=True)
     outputs.shadow_findings(t_env, settings, statements)
 

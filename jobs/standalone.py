@@ -40,12 +40,12 @@ def main() -> None:
     rollups.counters(t_env, settings, statements)
 
     detection.event_findings(t_env)
-    anomalies, routed, inhibiting = detection.correlated(t_env, config, snapshot)
+    anomalies = detection.correlated(t_env, config, snapshot, route=True)
     outputs.anomalies(t_env, settings, anomalies, statements, hop=False)
     outputs.shadow_findings(t_env, settings, statements)
     outputs.first_findings(statements)
 
-    streams = alerting.alerts(t_env, routed, inhibiting, snapshot)
+    streams = alerting.alerts(t_env, *detection.routed(anomalies), snapshot)
     outputs.alerts(t_env, settings, streams, statements)
     statements.attach_as_datastream()
     execute(environment, JOB)

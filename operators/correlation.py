@@ -38,10 +38,11 @@ _decoder = msgspec.msgpack.Decoder(tuple[int, bytes])
 
 
 class Correlation(BroadcastConfiguration):
-    """In: rows of `INPUT_TYPE`. Out: rows of `ANOMALY_COLUMNS`; beside them `ROUTED` and `INHIBITING`."""
+    """In: rows of `INPUT_TYPE`. Out: rows of `ANOMALY_COLUMNS`; beside them, with `route`, `ROUTED` and `INHIBITING`."""
 
-    def __init__(self, snapshot: bytes) -> None:
+    def __init__(self, snapshot: bytes, route: bool) -> None:
         super().__init__(snapshot)
+        self._route = route
         # A correlator lives as long as this instance, its input is written at each call; a restore makes new instances.
         self._correlators: dict[str, Correlator] = {}
         self._configs: dict[str, RuntimeConfig] = {}
@@ -105,6 +106,8 @@ class Correlation(BroadcastConfiguration):
         for anomaly in anomalies:
             values = anomaly_row(anomaly)
             yield Row(*values)
+            if not self._route:
+                continue
             keys = match(anomaly, config)
             for key in keys:
                 yield ROUTED, Row(key.to_text(), values[-1])

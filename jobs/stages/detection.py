@@ -18,12 +18,18 @@ def event_findings(t_env: StreamTableEnvironment) -> None:
     view_of(t_env, "event_findings", border(t_env, table))
 
 
-def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream, DataStream]:
-    """All findings of a tenant together, and what people ask for about its alerts (view `requests`): anomaly rows for the sinks; rows (alert
-    key, JSON), and what inhibits, for alerting."""
+def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes, route: bool) -> DataStream:
+    """All findings of a tenant together, and what people ask for about its alerts (view `requests`): anomaly rows for the sinks.
+
+    With `route` the operator also says which alerts each anomaly concerns: `routed` takes that.
+    """
     findings = "SELECT record FROM event_findings UNION ALL SELECT record FROM pane_findings WHERE NOT shadow UNION ALL SELECT record FROM requests"
     findings = f"SELECT JSON_VALUE(record, '$.tenant_id') AS tenant_id, record FROM ({findings}) WHERE JSON_VALUE(record, '$.tenant_id') IS NOT NULL"
     keyed = keyed_rows(t_env, findings, correlation.INPUT_TYPE)
-    rows = keyed.connect(configuration).process(correlation.Correlation(snapshot), output_type=correlation.OUTPUT_TYPE)
-    rows = rows.name("correlation").uid("correlation")
-    return rows, side_output(rows, correlation.ROUTED), side_output(rows, correlation.INHIBITING)
+    rows = keyed.connect(configuration).process(correlation.Correlation(snapshot, route), output_type=correlation.OUTPUT_TYPE)
+    return rows.name("correlation").uid("correlation")
+
+
+def routed(correlated_rows: DataStream) -> tuple[DataStream, DataStream]:
+    """Rows (alert key, anomaly JSON), and what inhibits, for alerting."""
+    return side_output(correlated_rows, correlation.ROUTED), side_output(correlated_rows, correlation.INHIBITING)

@@ -81,5 +81,8 @@ def keyed_rows(t_env: StreamTableEnvironment, query: str, row_type: RowTypeInfo)
 
 
 def side_output(stream: DataStream, tag: OutputTag) -> DataStream:
-    """The rows that an operator gave to `tag`, for the sinks and SQL. PyFlink's own method sends each of them through Python once more."""
+    """The rows that an operator gave to `tag`, for the sinks and SQL. PyFlink's own method sends each of them through Python once more.
+
+    An operator must not give rows to tags when no sink takes any of them: the graph leaves such outputs out, and PyFlink then fails at the first row.
+    """
     return DataStream(stream._j_data_stream.getSideOutput(tag.get_java_output_tag()))

@@ -23,6 +23,7 @@ ORDER = (
     "test_azure_replay",
     "test_bad_input",
     "test_ingestion",
+    "test_split_topology",
 )
 
 
