@@ -47,8 +47,8 @@ def test_each_trouble_is_an_anomaly_and_an_alert(stack: Stack, told: None) -> No
     wanted = [("prompt-injection", "chat", "critical"), ("slow-call", "search", "warning")]
     wait_for(lambda: stack.rows(sql, TENANT), 120, "both anomalies", until=lambda rows: rows == wanted)
     sql = "SELECT definition_id, status FROM sentinel.alerts WHERE tenant_id = %s ORDER BY 1"
-    wanted = [("critical-anomalies", "firing"), ("warning-anomalies", "firing")]
-    wait_for(lambda: stack.rows(sql, TENANT), 120, "both alerts", until=lambda rows: rows == wanted)
+    firing = [("critical-anomalies", "firing"), ("warning-anomalies", "firing")]
+    wait_for(lambda: stack.rows(sql, TENANT), 120, "both alerts", until=lambda rows: rows == firing)
 
 
 def test_receivers_and_shield_are_told_once(stack: Stack, told: None, receivers: Receivers, shield: RunningShield) -> None:
