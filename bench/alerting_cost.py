@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,18 +11,20 @@ import msgspec
 from bench.alert_storm import storm
 from bench.row import Row
 from sentinel.alerting.alert_shard import AlertShard
+from sentinel.alerting.blocks import ShardBlocks, entries_of
 from sentinel.alerting.inhibition import TenantMutes
 from sentinel.alerting.matching import match
-from sentinel.alerting.records import AlertRecord, NotificationRecord
+from sentinel.alerting.records import AlertRecord, NotificationRecord, Output
 from sentinel.anomaly import Anomaly
 from sentinel.config.load import default_config
 from sentinel.config.runtime import Definition, RuntimeConfig
 from sentinel.correlation import Correlator
-from sentinel.sink_rows import alert_row, anomaly_row, decision_row, notification_row
+from sentinel.sink_rows import Value, alert_row, anomaly_row, decision_row, notification_row
 
 FINGERPRINTS = 2_000
 ROUNDS = 20
 LIVE = 100_000
+BATCH = 1_000
 DEFINITIONS = (1, 10, 1_000)
 
 
@@ -86,30 +87,32 @@ def _correlation(records: list[tuple[str, int]]) -> dict[str, float]:
 
 
 def _alerting(records: list[tuple[str, int]], definitions: int) -> dict[str, float]:
-    """The steps of `operators.routing` and `operators.alerting`."""
-    config, clock, shards, now = _config(definitions), _Clock(), dict[str, AlertShard](), 1_000_000
+    """The steps of `udfs.route_anomalies` and `operators.alerting`, `BATCH` records at a time."""
+    config, clock, shards = _config(definitions), _Clock(), dict[str, AlertShard]()
     mutes = TenantMutes(config)
-    for text, round_ in records:
-        now = 1_000_000 + round_ * 100
-        anomaly = clock.timed("parse twice", Anomaly.from_json, text)
-        for key in clock.timed("match", match, anomaly, config):
-            name = clock.timed("key", key.to_text)
-            place = hashlib.md5(name.encode()).hexdigest()[:1]
-            if place not in shards:
-                shards[place] = AlertShard((), config, mutes, now, now)
-            again = clock.timed("parse twice", Anomaly.from_json, text)
-            outputs = clock.timed("life cycle and state", shards[place].on_anomaly, name, again, now)
-            outputs += clock.timed("timers", shards[place].on_time, now)
-            clock.timed("written", shards[place].written)
+    for begin in range(0, len(records), BATCH):
+        batch = records[begin : begin + BATCH]
+        now, blocks = 1_000_000 + batch[0][1] * 100, ShardBlocks()
+        for text, _ in batch:
+            anomaly = clock.timed("parse", Anomaly.from_json, text)
+            for key in clock.timed("match", match, anomaly, config):
+                clock.timed("blocks", blocks.add, clock.timed("key", key.to_text), text)
+        for name, block in clock.timed("blocks", blocks.take):
+            shard = shards.setdefault(name, AlertShard((), config, mutes, now, now))
+            outputs: list[Output] = []
+            for key, anomaly in clock.timed("parse again", entries_of, block):
+                outputs += clock.timed("life cycle", shard.on_anomaly, key, anomaly, now)
+            outputs += clock.timed("timers", shard.on_time, now)
+            clock.timed("state", shard.written)
             for output in outputs:
-                row = alert_row if isinstance(output, AlertRecord) else None
-                if row is not None:
-                    clock.timed("rows", row, output, "")
-                elif isinstance(output, NotificationRecord):
-                    clock.timed("rows", notification_row, output)
-                else:
-                    clock.timed("rows", decision_row, output)
+                clock.timed("rows", _row, output)
     return clock.per(len(records))
+
+
+def _row(output: Output) -> list[Value]:
+    if isinstance(output, AlertRecord):
+        return alert_row(output, "")
+    return notification_row(output) if isinstance(output, NotificationRecord) else decision_row(output)
 
 
 def _live() -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from jobs.stages import alerting, outputs, sources
-from jobs.stages.configuration import configuration
 from jobs.stages.environment import create_environment
 from jobs.stages.execution import execute
 from sentinel.settings import JobSettings
@@ -19,10 +18,10 @@ def main() -> None:
     statements = t_env.create_statement_set()
 
     sources.records(t_env, settings, JOB, "anomaly_records", "llm-anomalies")
-    config = configuration(t_env, settings, JOB)
+    sources.configuration(t_env, settings, JOB)
     alerting.requests(t_env, settings, JOB)
 
-    routed, inhibiting = alerting.routed(t_env, config, snapshot)
+    routed, inhibiting = alerting.routed(t_env, settings, snapshot)
     streams = alerting.alerts(t_env, routed, inhibiting, snapshot)
     outputs.alerts(t_env, settings, streams, statements)
 

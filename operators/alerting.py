@@ -1,6 +1,6 @@
 """The life cycle of alerts, keyed by shard; waits run on processing time, since idle inputs must not stop them.
 
-A shard's alerts live as long as this instance, and each alert that a call changed is written within the call; a restore makes new instances.
+A shard's alerts live as long as this instance, and each alert that a call changed is written once within the call; a restore makes new instances.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pyflink.datastream.state import MapState, MapStateDescriptor
 from operators.muted import MutedFunction
 from operators.sink_types import row_type
 from sentinel.alerting.alert_shard import AlertShard
+from sentinel.alerting.blocks import entries_of
 from sentinel.alerting.control import Answer, Control
 from sentinel.alerting.records import AlertRecord, NotificationRecord, Output
-from sentinel.anomaly import Anomaly
+from sentinel.detection.collector import collect_seldom
 from sentinel.sink_rows import (
     ALERT_COLUMNS,
     CONTROL_COLUMNS,
@@ -31,14 +32,16 @@ from sentinel.sink_rows import (
 )
 from sentinel.timestamps import to_rfc3339
 
-INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING(), Types.STRING()])
-"""(shard of the alert key, alert key, JSON of an anomaly or of a request)"""
+INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING()])
+"""(shard, a block of anomalies (`sentinel.alerting.blocks`) or the JSON of a request)"""
 OUTPUT_TYPE = row_type(ALERT_COLUMNS)
 NOTIFICATIONS = OutputTag("notifications", row_type(NOTIFICATION_COLUMNS))
 DECISIONS = OutputTag("decisions", row_type(DECISION_COLUMNS))
 CONTROLS = OutputTag("controls", row_type(CONTROL_COLUMNS))
 _CONTROL = '{"control_id"'
-"""What the JSON of a request begins with; an anomaly's begins otherwise."""
+"""What the JSON of a request begins with; a block begins otherwise."""
+TIMER_GRID_MS = 50
+"""A shard's timers fall on a grid, so that what is due at nearly the same time shares one. Records carry the time for which they were due."""
 LOOK_AROUND_MS = 5_000
 """How long a shard that nothing reaches may not have seen new silences, sources of inhibition and configurations. They count from the next tick of
 an alert's groups on, and group_interval is longer as a rule."""
@@ -49,6 +52,7 @@ class Alerting(MutedFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         super().open(runtime_context)
+        collect_seldom()
         descriptor = MapStateDescriptor("alerts", Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()))
         self._states: MapState = runtime_context.get_map_state(descriptor)
         # Before it nobody watched: an outage of ours must not resolve alerts.
@@ -57,14 +61,15 @@ class Alerting(MutedFunction):
         self._timers: dict[str, int] = {}
 
     def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterable[Any]:
-        name, key, record = value
+        name, record = value
         now_ms = ctx.timer_service().current_processing_time()
         shard = self._shard(name, now_ms, ctx)
         if not record.startswith(_CONTROL):
-            yield from self._finish(name, shard, shard.on_anomaly(key, Anomaly.from_json(record), now_ms), now_ms, ctx)
+            outputs = [output for key, anomaly in entries_of(record) for output in shard.on_anomaly(key, anomaly, now_ms)]
+            yield from self._finish(name, shard, outputs, now_ms, ctx)
             return
         control = Control.from_json(record)
-        answer, outputs = shard.on_control(key, control, now_ms)
+        answer, outputs = shard.on_control(control.group_key, control, now_ms)
         yield from self._finish(name, shard, outputs, now_ms, ctx)
         yield CONTROLS, Row(*control_row(control, answer, to_rfc3339(now_ms)))
 
@@ -100,6 +105,7 @@ class Alerting(MutedFunction):
                 self._states.remove(key)
         if len(shard):
             due_ms = min(now_ms + LOOK_AROUND_MS, shard.next_timer() or now_ms + LOOK_AROUND_MS)
+            due_ms = -(-due_ms // TIMER_GRID_MS) * TIMER_GRID_MS
             if due_ms < self._timers.get(name, due_ms + 1):
                 ctx.timer_service().register_processing_time_timer(due_ms)
                 self._timers[name] = due_ms

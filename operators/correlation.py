@@ -13,6 +13,7 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, Runtime
 from operators.broadcast_configuration import BroadcastConfiguration
 from operators.journal import JournaledState
 from operators.sink_types import row_type
+from sentinel.alerting.blocks import ShardBlocks
 from sentinel.alerting.control import Control
 from sentinel.alerting.inhibition import inhibit_sources
 from sentinel.alerting.matching import match
@@ -25,8 +26,8 @@ INPUT_TYPE = Types.ROW([Types.STRING(), Types.STRING()])
 """(tenant, JSON of an anomaly or of a request)"""
 
 OUTPUT_TYPE = row_type(ANOMALY_COLUMNS)
-ROUTED = OutputTag("routed", Types.ROW([Types.STRING(), Types.STRING()]))
-"""(alert key, anomaly JSON) for every alert definition that the anomaly matches."""
+ROUTED = OutputTag("routed", Types.ROW_NAMED(["shard", "record"], [Types.STRING(), Types.STRING()]))
+"""(shard, block) of `sentinel.alerting.blocks`, for the alerts that the anomalies concern."""
 INHIBITING = OutputTag("inhibiting", Types.ROW_NAMED(["record"], [Types.STRING()]))
 """JSON of `InhibitSource`: alerts that fire and hold back others."""
 
@@ -102,7 +103,7 @@ class Correlation(BroadcastConfiguration):
         if due_ms is not None and due_ms < self._timers.get(tenant_id, due_ms + 1):
             self._timers[tenant_id] = due_ms
             ctx.timer_service().register_processing_time_timer(due_ms)
-        config = self._configs[tenant_id]
+        config, blocks = self._configs[tenant_id], ShardBlocks()
         for anomaly in anomalies:
             values = anomaly_row(anomaly)
             yield Row(*values)
@@ -110,9 +111,11 @@ class Correlation(BroadcastConfiguration):
                 continue
             keys = match(anomaly, config)
             for key in keys:
-                yield ROUTED, Row(key.to_text(), values[-1])
+                blocks.add(key.to_text(), str(values[-1]))
             for source in inhibit_sources(anomaly, keys, config, step[0]):
                 yield INHIBITING, Row(source.to_json())
+        for shard, block in blocks.take():
+            yield ROUTED, Row(shard, block)
 
 
 def _take(correlator: Correlator, record: str | bytes, now_ms: int) -> list[Anomaly]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from pyflink.datastream import BroadcastStream, DataStream
+from pyflink.datastream import DataStream
 from pyflink.table import StreamTableEnvironment
 
 from jobs.stages import sources
 from jobs.stages.environment import border, keyed_rows, rows_for_python, side_output, view_of
-from operators import alerting, routing
+from operators import alerting
 from operators.broadcast_configuration import CONFIGURATION
 from operators.muted import SILENCES, SOURCES
 from sentinel.settings import JobSettings
+from udfs.route_anomalies import route_anomalies
 
 
-def routed(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes) -> tuple[DataStream, DataStream]:
-    """Of table `anomaly_records`: rows (alert key, JSON), one for each alert definition that an anomaly matches; and what inhibits."""
-    # The key only spreads the work. It is that of the topic: to read it out of the JSON costs more than all else here.
-    anomalies = "SELECT COALESCE(record_key, '') AS application, record FROM anomaly_records"
-    keyed = keyed_rows(t_env, anomalies, routing.INPUT_TYPE)
-    rows = keyed.connect(configuration).process(routing.Routing(snapshot), output_type=routing.OUTPUT_TYPE).name("routing").uid("routing")
-    return rows, side_output(rows, routing.INHIBITING)
+def routed(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes) -> tuple[DataStream, DataStream]:
+    """Of table `anomaly_records`: rows (shard, block), which tell alerts of the anomalies that concern them; and what inhibits."""
+    t_env.create_temporary_system_function("route_anomalies", route_anomalies(settings.kafka_bootstrap, snapshot))
+    lines = "SELECT lines FROM (SELECT route_anomalies(record) AS lines FROM anomaly_records) WHERE lines IS NOT NULL"
+    view_of(t_env, "routed_lines", border(t_env, t_env.sql_query(lines)))
+    line = "SELECT line FROM routed_lines CROSS JOIN UNNEST(SPLIT(lines, CHR(10))) AS found(line)"
+    blocks = f"SELECT SUBSTRING(line, 1, 2) AS shard, SUBSTRING(line, 3) AS record FROM ({line}) WHERE line NOT LIKE '{{%'"
+    inhibiting = f"SELECT line AS record FROM ({line}) WHERE line LIKE '{{%'"
+    return border(t_env, t_env.sql_query(blocks)), border(t_env, t_env.sql_query(inhibiting))
 
 
 def requests(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
@@ -35,16 +38,16 @@ def alerts(
     inhibiting: DataStream,
     snapshot: bytes,
 ) -> dict[str, DataStream]:
-    """Streams of rows by the name of their table, of rows (alert key, anomaly JSON) and the view `requests`."""
+    """Streams of rows by the name of their table, of rows (shard, block) and the view `requests`."""
     view_of(t_env, "routed", routed_anomalies)
     view_of(t_env, "inhibiting", inhibiting)
     # A request about one alert goes where the alert lives; silences, like the configuration, go everywhere, and so does the end of an alert, which
     # may have held back others.
-    of_key = "SELECT f0 AS alert_key, f1 AS record FROM routed UNION ALL SELECT alert_key, record FROM requests WHERE alert_key <> ''"
-    # 32 shards, which are part of the state. A bundle waits for the state of every shard that it touches: few shards, few waits.
-    digest = f"SELECT MD5(alert_key) AS digest, alert_key, record FROM ({of_key})"
+    # Of 32 shards, which are part of the state: as `sentinel.alerting.blocks.shard_of`. A bundle waits for the state of every shard that it
+    # touches: few shards, few waits.
+    digest = "SELECT MD5(alert_key) AS digest, record FROM requests WHERE alert_key <> ''"
     shard = "SUBSTRING(digest, 1, 1) || CASE WHEN SUBSTRING(digest, 2, 1) < '8' THEN 'a' ELSE 'b' END"
-    of_shard = f"SELECT {shard} AS shard, alert_key, record FROM ({digest})"
+    of_shard = f"SELECT shard, record FROM routed UNION ALL SELECT {shard} AS shard, record FROM ({digest})"
     for_all = """
         SELECT record FROM configuration UNION ALL SELECT record FROM inhibiting
         UNION ALL SELECT record FROM requests WHERE alert_key IS NULL OR alert_key = '' OR JSON_VALUE(record, '$.action') = 'resolve'

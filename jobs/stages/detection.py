@@ -31,5 +31,5 @@ def correlated(t_env: StreamTableEnvironment, configuration: BroadcastStream, sn
 
 
 def routed(correlated_rows: DataStream) -> tuple[DataStream, DataStream]:
-    """Rows (alert key, anomaly JSON), and what inhibits, for alerting."""
+    """Rows (shard, block) for alerts, and what inhibits."""
     return side_output(correlated_rows, correlation.ROUTED), side_output(correlated_rows, correlation.INHIBITING)

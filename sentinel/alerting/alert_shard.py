@@ -19,7 +19,7 @@ from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
 
 HOT = 512
-"""Alerts of a shard that are kept as objects beside their bytes (some 10 kB against 1 kB)."""
+"""Alerts of a shard that are kept as objects beside their bytes (some 10 kB against 1 kB). Those that were changed and not yet written come on top."""
 
 
 class AlertShard:
@@ -43,7 +43,7 @@ class AlertShard:
         self._due: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
         self._queued: dict[str, int] = {}
-        self._written: dict[str, bytes] = {}
+        self._changed: dict[str, AlertGroup] = {}
         self.wakes = 0
         # Nobody watched what is around the alerts while there was no shard.
         self._wake(list(self._states), now_ms)
@@ -101,30 +101,36 @@ class AlertShard:
 
     def written(self) -> dict[str, bytes]:
         """What the calls since the last `written` changed: key text and bytes to keep; no bytes: to be forgotten."""
-        changed, self._written = self._written, {}
-        return changed
+        written: dict[str, bytes] = {}
+        for key, group in self._changed.items():
+            state, before = group.to_state(), self._states.pop(key, b"")
+            if state:
+                self._states[key] = state
+            else:
+                self._hot.pop(key, None)
+            if state != before:
+                written[key] = state
+        self._changed = {}
+        return written
 
     def _group(self, key: str) -> AlertGroup:
-        known = AlertKey.from_text(key) if key not in self._hot else None
-        if known is None:
-            group = self._hot[key]
-            self._hot.move_to_end(key)
+        group = self._hot.get(key) or self._changed.get(key)
+        if group is not None:
             group.adopt(self._config, self._mutes.of(group.key.tenant_id))
-            return group
-        group = AlertGroup.from_state(known, self._states.get(key), self._config, self._running_since, self._mutes.of(known.tenant_id))
+        else:
+            known = AlertKey.from_text(key)
+            group = AlertGroup.from_state(known, self._states.get(key), self._config, self._running_since, self._mutes.of(known.tenant_id))
         self._hot[key] = group
+        self._hot.move_to_end(key)
         if len(self._hot) > HOT:
             self._hot.popitem(last=False)
         return group
 
     def _keep(self, key: str, group: AlertGroup) -> None:
-        state = self._written[key] = group.to_state()
-        due = group.next_timer() if state else None
-        if not state:
-            self._states.pop(key, None)
-            self._hot.pop(key, None)
-        else:
-            self._states[key] = state
+        self._changed[key] = group
+        # Counted from now on, written later.
+        self._states.setdefault(key, b"")
+        due = None if group.is_forgotten() else group.next_timer()
         if due is None:
             self._due.pop(key, None)
         else:

@@ -69,7 +69,11 @@ class AlertGroup:
 
     def to_state(self) -> bytes:
         """The state, versioned. No bytes when there is nothing to remember: clear the key's state."""
-        return encode(self._state) if self._state.seen else b""
+        return b"" if self.is_forgotten() else encode(self._state)
+
+    def is_forgotten(self) -> bool:
+        """Whether there is nothing to remember."""
+        return not self._state.seen
 
     def apply_config(self, config: RuntimeConfig) -> None:
         """Use another configuration from now on. What was told stays told; new receivers are told after their group_wait."""
@@ -90,15 +94,16 @@ class AlertGroup:
 
     def next_timer(self) -> int | None:
         """When `on_timer` is due next, or None."""
-        state = self._state
-        due = [member.ends_at for member in state.members.values() if member.firing and state.fires_at is not None]
-        if state.phase == "pending" and state.fires_at is not None:
-            due.append(state.fires_at)
-        if state.unreported:
-            due.append(state.reported_at + REPORT_MS)
-        if (told := self._telling.next_due()) is not None:
-            due.append(told)
-        return min(due, default=state.forget_at)
+        state, due = self._state, self._telling.next_due()
+        if state.fires_at is not None:
+            for member in state.members.values():
+                if member.firing and (due is None or member.ends_at < due):
+                    due = member.ends_at
+            if state.phase == "pending" and (due is None or state.fires_at < due):
+                due = state.fires_at
+        if state.unreported and (due is None or state.reported_at + REPORT_MS < due):
+            due = state.reported_at + REPORT_MS
+        return state.forget_at if due is None else due
 
     def on_timer(self, now_ms: int) -> list[Output]:
         """Do what is due by now. Calls that come too early, late or twice do no harm."""
@@ -174,7 +179,8 @@ class AlertGroup:
         if state.fires_at is None:
             return self._collect(sample, now)
         self._count([sample])
-        state.labels = common([state.labels, state.members[name].labels])
+        if not state.labels.items() <= state.members[name].labels.items():
+            state.labels = common([state.labels, state.members[name].labels])
         state.severity = max(state.severity, rank(state.members[name].labels.get("severity", "")))
         if is_new:
             joined += self._announce(name, now)

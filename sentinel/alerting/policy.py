@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sentinel.alerting.concern import Concerned
-from sentinel.alerting.labels import canonical, labels_of
+from sentinel.alerting.labels import OPTIONAL, canonical, labels_of
 from sentinel.alerting.muting import Mutes
 from sentinel.alerting.receivers import Receivers
 from sentinel.alerting.routing import RouteNode, build_tree, direct_route, group_names
@@ -50,6 +50,7 @@ class CompiledDefinition:
             canonical(str(name)): str(value) for action in actions for name, value in dict(action.get("labels") or {}).items()
         }
         self._templates = {name: Template(source, MAX_LABEL) for name, source in definition.labels.items()}
+        self.has_templates = bool(self._templates)
         self._annotations = {name: Template(source, MAX_TEXT) for name, source in definition.annotations.items()}
         self.priority = next((str(action["priority"]) for action in actions if action.get("priority")), "")
         self.group_by = None if definition.grouping is None else group_names(definition.grouping, config)
@@ -114,6 +115,7 @@ class Policy:
         self._alertnames = {
             detector.id: action.alert for detector in config.detectors for action in reversed(detector.actions) if action.alert
         }
+        self._labels: dict[tuple[str, ...], dict[str, str]] = {}
         self._routes: dict[tuple[str, tuple[tuple[str, str], ...]], list[RouteNode]] = {}
 
     def unknown_definition(self, definition_id: str) -> CompiledDefinition:
@@ -124,7 +126,28 @@ class Policy:
         return self._unknown[definition_id]
 
     def labels(self, anomaly: Anomaly, definition: CompiledDefinition, group_by: tuple[str, ...] = ()) -> dict[str, str]:
-        """Labels of the anomaly under the definition; `alertname` is what the detector's action names, else the definition's name."""
+        """Labels of the anomaly under the definition; `alertname` is what the detector's action names, else the definition's name. Not to be changed:
+        anomalies that are alike share them."""
+        if anomaly.labels or definition.has_templates or not OPTIONAL.isdisjoint(group_by):
+            return self._labels_of(anomaly, definition, group_by)
+        # What the labels are made of.
+        key = (
+            definition.source.id,
+            anomaly.tenant_id,
+            anomaly.application_id,
+            anomaly.detector_id,
+            anomaly.severity,
+            anomaly.model,
+            anomaly.metric,
+        )
+        found = self._labels.get(key)
+        if found is None:
+            if len(self._labels) >= _ROUTE_CACHE_LIMIT:
+                self._labels.clear()
+            found = self._labels[key] = self._labels_of(anomaly, definition, ())
+        return found
+
+    def _labels_of(self, anomaly: Anomaly, definition: CompiledDefinition, group_by: tuple[str, ...]) -> dict[str, str]:
         alertname = self._alertnames.get(anomaly.detector_id) or definition.source.name
         return labels_of(anomaly, alertname, definition.labels_for(anomaly), group_by, definition.source.severity or anomaly.severity)
 

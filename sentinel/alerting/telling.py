@@ -7,7 +7,6 @@ this is about one alert.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from sentinel.alerting import escalation
 from sentinel.alerting.flush import Group, Plan, delivered, plan
@@ -19,7 +18,8 @@ from sentinel.alerting.policy import CompiledDefinition, Policy
 from sentinel.alerting.receivers import Integration
 from sentinel.alerting.records import Outcome, Output
 from sentinel.alerting.routing import RouteNode
-from sentinel.alerting.state import Clock, GroupState, Member, Told, rank
+from sentinel.alerting.state import Clock, GroupState, Told, rank
+from sentinel.alerting.ways import Ways
 from sentinel.config.runtime import Escalation
 from sentinel.timestamps import to_rfc3339
 
@@ -36,14 +36,18 @@ class Telling:
         self._key, self._policy, self._mutes, self._running_since = key, policy, mutes, running_since
         self._known = definition is not None
         self._definition = definition or policy.unknown_definition(key.definition_id)
+        self._ways = Ways(key, policy, self._definition, known=self._known)
         self.state = state
         self._held_back = self._calm = False
 
     def next_due(self) -> int | None:
         """When a group is due next."""
-        due = [clock.due for clock in self.state.clocks]
-        due += [clock.escalation_due for clock in self.state.clocks if clock.escalation_due is not None]
-        return min(due, default=None)
+        due: int | None = None
+        for clock in self.state.clocks:
+            at = clock.due if clock.escalation_due is None else min(clock.due, clock.escalation_due)
+            if due is None or at < due:
+                due = at
+        return due
 
     def wake(self, earliest: int) -> None:
         """Something changed: every group looks again at its first tick from then on."""
@@ -53,14 +57,14 @@ class Telling:
     def skip_missed(self) -> None:
         """Of the ticks in a time when nothing ran, the last one counts."""
         for clock in self.state.clocks:
-            route = self._route(clock.route_id)
+            route = self._ways.route(clock.route_id)
             missed = (self._running_since - clock.due) // route.group_interval_ms
             clock.due += max(0, missed) * route.group_interval_ms
 
     def leave_old_routes(self) -> None:
         """After a change of the configuration: label sets leave groups of routes that no longer lead there, which only tell the end."""
         for clock in list(self.state.clocks):
-            left = [name for name in clock.names if not any(route.id == clock.route_id for route in self._routes(self.state.members[name]))]
+            left = [name for name in clock.names if not any(route.id == clock.route_id for route in self._ways.routes(self.state.members[name]))]
             if left and not clock.route_id.startswith("\0"):
                 self.state.clocks.append(Clock("\0" + clock.route_id, clock.due, left, clock.reached))
                 clock.names = [name for name in clock.names if name not in left]
@@ -71,7 +75,7 @@ class Telling:
         """A label set begins to fire: it joins the group of each route on its way, which begins to wait if it is new."""
         state = self.state
         self.wake(now + 1)
-        for route in self._routes(state.members[name]):
+        for route in self._ways.routes(state.members[name]):
             if not route.receivers:
                 continue
             clock = next((known for known in state.clocks if known.route_id == route.id), None)
@@ -96,7 +100,7 @@ class Telling:
         """Flush the groups and do the escalation steps that are due at this instant."""
         clocks = list(self.state.clocks)
         for place, clock in enumerate(clocks):
-            route = self._route(clock.route_id)
+            route = self._ways.route(clock.route_id)
             group = self._awake(clock)
             if clock.due <= due:
                 group.due = due + route.group_interval_ms
@@ -123,7 +127,7 @@ class Telling:
         found = False
         for clock in self.state.clocks:
             group = self._awake(clock)
-            if group.firing(now) and escalation.has_next(group, self._escalation(self._route(clock.route_id))):
+            if group.firing(now) and escalation.has_next(group, self._escalation(self._ways.route(clock.route_id))):
                 clock.escalation_due, found = now, True
         return found
 
@@ -245,46 +249,11 @@ class Telling:
             notification=notification,
         )
 
-    def _routes(self, member: Member) -> list[RouteNode]:
-        """The member's routes that group as this key does. A definition that is gone or not yet known tells nobody."""
-        if not self._known:
-            return []
-        routes = self._policy.routes(self._definition, member.labels)
-        if self._definition.group_by is not None:
-            return routes
-        wanted = (self._key.group_names, ("...",))
-        return [route for route in routes if self._policy.group_by(route) in wanted]
-
-    def _route(self, name: str) -> RouteNode:
-        """The route of a group. One that is no longer configured lives on to tell the end: its id begins with NUL."""
-        for own in (self._definition.direct, *self._definition.beside):
-            if own is not None and own.id == name:
-                return own
-        found = self._policy.by_id.get(name)
-        return found if found is not None and self._known else replace(self._policy.root, id="\0" + name.lstrip("\0"), receivers=())
-
     def _owned(self, clock: Clock, route: RouteNode) -> list[Integration]:
-        """The group's receivers. One that several groups name belongs to the first; one that none names any more, to where it was told."""
-        others: set[str] = set()
-        for other in self.state.clocks:
-            if other is clock:
-                break
-            others |= {found.receiver for found in self._policy.receivers.of([*self._route(other.route_id).receivers, *other.reached])}
-        found = self._policy.receivers.of([*route.receivers, *clock.reached])
-        if route.id.startswith("\0"):
-            named = {i.receiver for other in self.state.clocks for i in self._policy.receivers.of(self._route(other.route_id).receivers)}
-            found += self._policy.receivers.of([name for name in self.state.log if name not in named])
-        return [integration for integration in found if integration.receiver not in others]
+        return self._ways.owned(clock, route, self.state.clocks, list(self.state.log))
 
     def _escalation(self, route: RouteNode) -> Escalation | None:
-        """The policy of a route's group. Where several groups of the alert have the same one, the first goes by it, so that nobody is told twice."""
-        name = self._policy_name(route)
-        leading = next((clock.route_id for clock in self.state.clocks if self._policy_name(self._route(clock.route_id)) == name), route.id)
-        return self._policy.escalations.get(name) if leading == route.id else None
-
-    def _policy_name(self, route: RouteNode) -> str:
-        beside = any(own.id == route.id for own in self._definition.beside)
-        return "" if beside else self._definition.source.escalation or route.escalation
+        return self._ways.escalation(route, self.state.clocks)
 
     def _awake(self, clock: Clock) -> Group:
         alerts = {name: self.state.members[name] for name in clock.names if name in self.state.members}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from alerting_simulation import RECEIVERS, T0, S, Script, anomaly, config, definition, notes, route, run, told
 from hypothesis import given, settings
+from msgspec.structs import replace
 from test_alert_replay import as_bytes, scripts
 
 from sentinel.alerting.alert_shard import AlertShard
@@ -66,9 +68,9 @@ class Watched:
                 del self.stored[key]
 
 
-def always_awake(script: Script, until: float) -> list[Output]:
+def always_awake(script: Script, until: float, settings: RuntimeConfig = BUSY) -> list[Output]:
     """As `run`, with every group looking at every tick, as it would if nothing slept."""
-    group = AlertGroup.from_state(match(script[0][1], BUSY)[0], None, BUSY)
+    group = AlertGroup.from_state(match(script[0][1], settings)[0], None, settings)
     outputs: list[Output] = []
 
     def timers(now: int) -> None:
@@ -89,6 +91,35 @@ def always_awake(script: Script, until: float) -> list[Output]:
 @settings(max_examples=150, deadline=None)
 def test_sleeping_changes_nothing_that_is_said(script: Script) -> None:
     assert as_bytes(run(BUSY, script)) == as_bytes(always_awake(script, 3_000))
+
+
+@pytest.mark.parametrize(("interval", "at"), [(25, 75.0), (20, 60.0)], ids=["its next tick", "its tick at this instant"])
+def test_a_group_that_is_gone_leaves_its_receivers_to_one_that_sleeps(interval: float, at: float) -> None:
+    settings = config(
+        routes=(route("pager", wait=0, interval=60, go_on=True, severity="critical"), route("ops", "pager", wait=0, interval=interval)),
+        resolve_timeout_s=40,
+    )
+    script = [(0.0, anomaly("a", "critical"))]
+    script += [(t, anomaly("b", "warning", first=1, last=t, model="m", count=int(t))) for t in (1.0, 30.0, 60.0, 90.0, 120.0)]
+    said = run(settings, script, 125)
+    assert (at, "pager", "firing", "warning") in told(said), "the critical one's group told pager of its end at 60 s; the other one goes on"
+    assert as_bytes(said) == as_bytes(always_awake(script, 125, settings))
+
+
+def test_an_escalation_wakes_the_group_that_a_receiver_belongs_to() -> None:
+    step = Escalation("boss", (EscalationStep(45.0, ("pager",)),), 0)
+    settings = config(
+        routes=(
+            route("pager", wait=0, interval=30, go_on=True, severity="critical"),
+            replace(route("ops", wait=0, interval=30, model="m"), escalation="boss"),
+        ),
+        escalations=(step,),
+        resolve_timeout_s=1_000,
+    )
+    script = [(0.0, anomaly("a", "critical", model="m")), (1.0, anomaly("b", "critical", model="other"))]
+    said = run(settings, script, 300)
+    assert [t for t, receiver, *_ in told(said) if receiver == "pager"] == [0, 30, 45, 60], "told of one alone at 45 s, and of both at its next tick"
+    assert as_bytes(said) == as_bytes(always_awake(script, 300, settings))
 
 
 def test_an_alert_at_rest_wakes_only_when_something_is_due() -> None:

@@ -1,0 +1,66 @@
+"""Anomalies on their way to the shards of alerts: those of one shard together, as one text.
+
+A row that crosses between the JVM and Python costs more than most of what is done with it, and so does each write of state. A block crosses once, and what
+it changed is written once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import md5
+
+import msgspec
+
+from sentinel.anomaly import Anomaly
+
+MAX_BLOCK_CHARS = 1_000_000
+"""A block that has become longer is followed by another one of its shard."""
+
+_entries = msgspec.json.Decoder(list[tuple[str, Anomaly]])
+_encoder = msgspec.json.Encoder()
+
+
+@lru_cache(maxsize=65_536)
+def shard_of(alert_key: str) -> str:
+    """The shard of an alert key, one of 32: the first hexadecimal digit of the key's MD5, and in which half the second one is."""
+    digest = md5(alert_key.encode(), usedforsecurity=False).hexdigest()
+    return digest[0] + ("a" if digest[1] < "8" else "b")
+
+
+class ShardBlocks:
+    """Collects what alerts are to hear of, in the order in which it came."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, list[str]] = {}
+        self._chars: dict[str, int] = {}
+        self._full: list[tuple[str, str]] = []
+
+    def add(self, alert_key: str, record: str) -> None:
+        """An anomaly, as JSON, for the alert of that key."""
+        shard = shard_of(alert_key)
+        # JSON has line feeds only where it may have spaces; a block is one line.
+        self._open.setdefault(shard, []).append(f"[{_quoted(alert_key)},{record}]".replace("\n", " "))
+        chars = self._chars[shard] = self._chars.get(shard, 0) + len(record)
+        if chars > MAX_BLOCK_CHARS:
+            self._full.append((shard, _block(self._open.pop(shard))))
+            del self._chars[shard]
+
+    def take(self) -> list[tuple[str, str]]:
+        """Shards and their blocks since the last call. The blocks of a shard follow one another."""
+        found = [*self._full, *((shard, _block(entries)) for shard, entries in self._open.items())]
+        self._open, self._chars, self._full = {}, {}, []
+        return found
+
+
+def entries_of(block: str) -> list[tuple[str, Anomaly]]:
+    """Alert keys and anomalies of a block. Raises `msgspec.ValidationError` for anything else."""
+    return _entries.decode(block)
+
+
+def _block(entries: list[str]) -> str:
+    return f"[{','.join(entries)}]"
+
+
+@lru_cache(maxsize=65_536)
+def _quoted(alert_key: str) -> str:
+    return _encoder.encode(alert_key).decode()
