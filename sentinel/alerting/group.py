@@ -9,22 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sentinel import shield
-from sentinel.alerting import aggregation
+from sentinel.alerting import aggregation, members
 from sentinel.alerting.control import Answer, Control, apply
-from sentinel.alerting.labels import common, fingerprint
+from sentinel.alerting.labels import common
 from sentinel.alerting.matching import AlertKey
 from sentinel.alerting.muting import Mutes
-from sentinel.alerting.notification import alert_record, annotations_of
+from sentinel.alerting.notification import alert_record
 from sentinel.alerting.policy import policy_of
 from sentinel.alerting.records import MAX_ANOMALY_IDS, Output, alert_id
-from sentinel.alerting.state import GroupState, Member, Sample, decode, encode, rank
+from sentinel.alerting.state import GroupState, Sample, decode, encode, rank
 from sentinel.alerting.telling import Telling
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.timestamps import from_rfc3339, to_rfc3339
-
-MAX_MEMBERS = 50
-"""Label sets told apart in one alert; further ones are put together by severity."""
 
 REPORT_MS = 1_000
 """Least time between two records of an alert that differ only in how often and when its anomalies occurred."""
@@ -174,7 +171,9 @@ class AlertGroup:
             state = self._begin_again(reopen=was_known or untold or self._alert_id(first_seen) == state.alert_id, at=last_seen)
         if was_known and state.reopened:
             shield.ask_again(state.shield_again, anomaly.actions_taken, state.reopened, to_rfc3339(state.reopened_at))
-        name, is_new = self._member(anomaly, first_seen, last_seen, now)
+        name, is_new = members.report(
+            state.members, self.key, anomaly, self._policy, self._definition, first_seen=first_seen, last_seen=last_seen, now=now
+        )
         sample = Sample(anomaly.anomaly_id, first_seen, last_seen, gained, anomaly.metrics.get("observed_value"))
         if state.fires_at is None:
             return self._collect(sample, now)
@@ -185,34 +184,6 @@ class AlertGroup:
         if is_new:
             joined += self._announce(name, now)
         return True
-
-    def _member(self, anomaly: Anomaly, first_seen: int, last_seen: int, now: int) -> tuple[str, bool]:
-        """Bring the label set of the anomaly up to date; its fingerprint, and whether it begins to fire with this record."""
-        members = self._state.members
-        labels = self._policy.labels(
-            anomaly, self._definition or self._policy.unknown_definition(self.key.definition_id), self.key.group_names
-        )
-        name = fingerprint(labels)
-        if name not in members and len(members) >= MAX_MEMBERS:
-            kept = {"alertname", "tenant_id", "severity", *self.key.group_names}
-            labels = {label: value for label, value in labels.items() if label in kept}
-            name = fingerprint(labels)
-        newest = (last_seen, anomaly.anomaly_id)
-        member = members.get(name)
-        if member is None:
-            member = members[name] = Member(labels, self._annotations(anomaly), first_seen, 0, now, newest=newest, last_seen=last_seen)
-        elif newest >= member.newest:
-            member.annotations, member.newest = self._annotations(anomaly), newest
-        is_new, member.firing, member.updated_at = not member.firing, True, now
-        if is_new:
-            member.acknowledged, member.snoozed_until = False, 0
-        member.starts_at = min(member.starts_at, first_seen)
-        member.last_seen = max(member.last_seen, last_seen)
-        member.ends_at = max(member.ends_at, now + self._policy.resolve_timeout_ms)
-        return name, is_new
-
-    def _annotations(self, anomaly: Anomaly) -> dict[str, str]:
-        return annotations_of(anomaly) | (self._definition.annotations_for(anomaly) if self._definition else {})
 
     def _collect(self, sample: Sample, now: int) -> bool:
         """Pending: wait until the aggregation is reached, then raise the alert."""

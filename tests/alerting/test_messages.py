@@ -9,8 +9,9 @@ from alerting_simulation import RECEIVERS, T0, S, Simulation, alerts, anomaly, c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.alerting.group import MAX_MEMBERS, AlertGroup
+from sentinel.alerting.group import AlertGroup
 from sentinel.alerting.matching import match
+from sentinel.alerting.members import MAX_MEMBERS
 from sentinel.alerting.records import AlertRecord, NotificationRecord, alert_id, notification_id
 from sentinel.alerting.state import GroupState, decode, encode
 from sentinel.alerting.templates import MAX_SOURCE, MAX_TITLE, MessageTemplate, Template
