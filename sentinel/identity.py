@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import uuid
+from hashlib import sha1
 
 NAMESPACE = uuid.UUID("6f1f3b1e-5c0a-5d0e-9a55-5e27ab1e0001")
+_NAMESPACE = NAMESPACE.bytes
 
 
 def stable_id(*parts: object) -> str:
     """UUIDv5 of the parts joined by `|` in the product's namespace."""
-    return str(uuid.uuid5(NAMESPACE, "|".join(map(str, parts))))
+    # What `str(uuid.uuid5(...))` gives, in half of its time: an alert needs three.
+    digest = sha1(_NAMESPACE + "|".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()
+    variant = f"{int(digest[16], 16) & 3 | 8:x}"
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 def record_event_id(topic: str, partition: int, offset: int) -> str:

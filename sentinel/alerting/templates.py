@@ -154,7 +154,8 @@ def cut(value: Any) -> Any:
     if isinstance(value, int | float):
         return value
     if isinstance(value, dict | Mapping):
-        return {name: cut(item) for name, item in value.items()}
+        # Nearly all are short texts.
+        return {name: item if type(item) is str and len(item) <= MAX_VALUE else cut(item) for name, item in value.items()}
     if isinstance(value, list):
         return [cut(item) for item in value]
     return value

@@ -20,6 +20,7 @@ class Ways:
 
     def __init__(self, key: AlertKey, policy: Policy, definition: CompiledDefinition, *, known: bool) -> None:
         self._key, self._policy, self._definition, self._known = key, policy, definition, known
+        self._beside = frozenset(route.id for route in definition.beside)
 
     def routes(self, member: Member) -> list[RouteNode]:
         """The member's routes that group as this key does. A definition that is gone or not yet known tells nobody."""
@@ -63,5 +64,4 @@ class Ways:
         return self._policy.escalations.get(name) if leading == route.id else None
 
     def _policy_name(self, route: RouteNode) -> str:
-        beside = any(own.id == route.id for own in self._definition.beside)
-        return "" if beside else self._definition.source.escalation or route.escalation
+        return "" if route.id in self._beside else self._definition.source.escalation or route.escalation
