@@ -11,6 +11,7 @@ from rule_harness import START_MS, Job, event, rule, runtime
 from synthetic import pane_of
 
 from sentinel.anomaly import Anomaly
+from sentinel.config.errors import ConfigError
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
 from sentinel.detection.detection import Detection
 from sentinel.detection.detectors.cep import CepDetector
@@ -20,6 +21,7 @@ from sentinel.detection.failures import FAILURE_DETECTOR
 from sentinel.detection.rules.facts import _Aggregates
 from sentinel.detection.rules.patterns import PatternRules
 from sentinel.detection.rules.thresholds import ThresholdRule
+from sentinel.panes import Pane
 
 LIMIT = rule("limit", "threshold", metric="latency_ms", value=1)
 TOKENS = rule("tokens", "threshold", metric="total_tokens", value=1)
@@ -194,3 +196,29 @@ def test_pane_detectors_that_keep_a_shard_too_long_are_said(monkeypatch: pytest.
     said = failed(1e-9)
     assert "slow" in said and "for the panes of a shard, processingTimeout is 1e-09 s; it took" in said["slow"][0]
     assert failed(60.0) == {}
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", r"(\w+\s?)*!$", "(.*a){20}$"])
+def test_a_regex_that_would_explode_runs_in_linear_time(pattern: str) -> None:
+    """A backtracking engine would not come back from these texts."""
+    run = Job(runtime([rule("p", "pattern", fields=["prompt"], patterns=[{"id": "boom", "pattern": pattern}])]))
+    run.send(event(1.0, "llm.request", prompt="a" * 20_000 + "?"), event(2.0, "llm.request", prompt="a" * 20_000 + ("!" if "!" in pattern else "")))
+    assert failures(run) == [] and [anomaly.detector_id for anomaly in run.found] == ["p"]
+
+
+@pytest.mark.parametrize("pattern", [r"(a)\1", "(?=a)a", "((((a{1000}){1000}){1000}){1000})"])
+def test_a_regex_that_cannot_run_in_linear_time_is_refused_with_its_place(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"patterns\[0\]\.pattern: expected a regular expression that RE2 can run"):
+        runtime([rule("p", "pattern", fields=["prompt"], patterns=[{"id": "boom", "pattern": pattern}])])
+
+
+def test_far_more_keys_than_a_shard_may_hold_are_refused_and_the_first_ones_go_on() -> None:
+    config = DetectorConfig(id="z", type="statistical", strategy="zscore", level="pane", metric="latency_ms", params={})
+    engine = ShardEngine.from_state(None, RuntimeConfig(version=1, detectors=(config,)), max_keys=1_000)
+    for begin in range(0, 100_000, 50_000):
+        panes: list[Any] = [Pane("acme", f"app-{number}", "m", START_MS, events=1) for number in range(begin, begin + 50_000)]
+        engine.on_panes(panes, START_MS - 1)
+    assert engine.keys <= 1_000 and engine.keys_refused > 98_000
+    before = engine.keys_refused
+    engine.on_panes([Pane("acme", "app-0", "m", START_MS + 1000, events=1)], START_MS + 5_000)
+    assert engine.keys_refused == before
