@@ -18,12 +18,16 @@ from pathlib import Path
 import numpy as np
 
 from bench.nab_scoring import PROFILES, ScoredFile, at, best, scored_file
+from bench.row import Row
 from sentinel.backtest.choice import ChoiceError, chosen_detector
 from sentinel.backtest.files import judge_series
 from sentinel.backtest.rows import RowError, Series, parse_time_ms, read_series
 from sentinel.backtest.series import judges, row_strategies
+from services.stack.paths import project_root
 
 FIXED = 0.5
+DEFAULT_CORPUS = project_root().parent / "shared" / "data" / "nab-dev"
+"""Beside the checkout; the corpus is not part of it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,22 @@ def scored(corpus: dict[str, CorpusFile], detector: str, config: Path | None = N
 def families(names: Iterable[str]) -> list[str]:
     """Family folders in the order of the names."""
     return list(dict.fromkeys(name.split("/")[0] for name in names))
+
+
+def run(row: Row, folder: Path) -> Row:
+    """The row: every detector that judges rows, as a table; a note when the corpus is not there."""
+    if not (folder / "windows.json").is_file():
+        row.details = {"not run": f"no windows.json in {folder.name}; name the corpus with --nab"}
+        return row
+    head, _, *lines = table(load_corpus(folder), row_strategies(), None).splitlines()
+    names = [cell.strip() for cell in head.strip("|").split("|")][1:]
+    notes = [line for line in lines if line and not line.startswith("|")]
+    for line in lines:
+        if line.startswith("|"):
+            detector, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+            row.details[detector] = dict(zip(names, cells, strict=True))
+    row.details |= {"notes": "; ".join(notes)} if notes else {}
+    return row
 
 
 def table(corpus: dict[str, CorpusFile], detectors: list[str], config: Path | None) -> str:

@@ -19,7 +19,7 @@ def render(document: dict[str, Any]) -> str:
     )
     rows = document["rows"]
     parts = [head, _throughput([row for row in rows if row.get("events")], rows)]
-    parts += [_details(row) for row in rows if not row.get("events")]
+    parts += [_details(row) for row in rows if row.get("details") or not row.get("events")]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -19,6 +19,7 @@ import psutil
 from bench import (
     alerting,
     alerting_cost,
+    classifier_flink,
     detectors,
     engine_cost,
     engine_row,
@@ -26,6 +27,7 @@ from bench import (
     gateway,
     latency,
     models,
+    nab,
     redaction,
     report,
     seeds,
@@ -52,8 +54,8 @@ RESULTS = project_root() / "bench" / "results"
 class Bench:
     """One run: the sizes, and a method a row. The stack starts when the first row needs it; rows of plain Python do not."""
 
-    def __init__(self, home: Path, events: int, quick: bool) -> None:
-        self.home, self.events, self.quick = home, events, quick
+    def __init__(self, home: Path, events: int, quick: bool, nab_corpus: Path) -> None:
+        self.home, self.events, self.quick, self.nab_corpus = home, events, quick, nab_corpus
         self.command = f"python -m bench --events {events}" + (" --quick" if quick else "")
 
     @cached_property
@@ -90,7 +92,12 @@ class Bench:
             "model-quality": lambda: models.quality(
                 self._row("model-quality", "trained models against the plain z-score; seeds drawn at run, no Flink"), self.quick
             ),
+            "nab": lambda: nab.run(self._row("nab", "detectors on files of the Numenta Anomaly Benchmark, no Flink"), self.nab_corpus),
             "classifier": self.classifier,
+            "detection-classifier": lambda: classifier_flink.run(
+                self.stack, self._row("detection-classifier", "detection job with the injection classifier on, a prompt of 40 words an event"),
+                QUICK_EVENTS if self.quick else min(self.events, 1_000_000), KEYS,
+            ),
             "bare-decode": self.bare_decode,
             "standalone": self.standalone,
             "zscore-hop": lambda: self.zscore("hop", "decode and validate in the product's Python hop, panes, keyed z-score"),
@@ -211,11 +218,12 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help="folder of the bench's own stack")
     parser.add_argument("--keep-up", action="store_true", help="leave the stack running afterwards")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON")
+    parser.add_argument("--nab", type=Path, default=nab.DEFAULT_CORPUS, help="corpus of the row nab: data/FAMILY/FILE.csv and windows.json")
     options = parser.parse_args()
     begun = datetime.datetime.now(datetime.UTC)
     found = machine()
     names = [name for name in options.only.split(",") if name]
-    bench = Bench(options.home.resolve(), options.events or (QUICK_EVENTS if options.quick else EVENTS), options.quick)
+    bench = Bench(options.home.resolve(), options.events or (QUICK_EVENTS if options.quick else EVENTS), options.quick, options.nab)
     rows = bench.rows()
     if unknown := set(names) - rows.keys():
         parser.error(f"no row is named {', '.join(sorted(unknown))}; rows: {', '.join(rows)}")

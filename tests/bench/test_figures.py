@@ -84,9 +84,12 @@ def test_the_table_shows_the_share_of_the_bare_read() -> None:
             "events": 1000,
             "rate": 50.0,
             "outliers": {"found": 1, "planted": 2, "extra": [], "same": False},
+            "details": {"state": {"bytes a key and detector": 812}},
         },
         {"name": "latency", "what": "end to end", "command": "c", "details": {"event_to_anomaly_ms": {"p50": 12.0}}},
     ]
     text = render({"begun": "now", "command": "c", "machine": machine, "rows": rows})
     assert "| standalone | all | 1,000 | 50 | 0.25 |" in text and "1 of 2" in text
     assert "| event_to_anomaly_ms p50 | 12.00 |" in text
+    assert "**standalone**: all" in text and "| state bytes a key and detector | 812 |" in text, "a row with events has details too"
+    assert "**bare-decode**" not in text
