@@ -17,11 +17,12 @@ _COLLECT_S = 0.03
 _RETRY_FIRST_S = 0.5
 _RETRY_MOST_S = 10.0
 _REFUSED = 400
+_NEWER_THERE = 409
 _log = logging.getLogger(__name__)
 
 
 class IndexAnomalies(AsyncFunction):  # type: ignore[misc]
-    """In: rows (anomaly JSON). Out: the ids of what OpenSearch accepted.
+    """In: rows (anomaly JSON). Out: the ids of what OpenSearch holds by then, the same or newer.
 
     Records of some milliseconds share one request, and one request is under way at a time: two records of one anomaly keep their order.
     While OpenSearch is away the request is repeated; Flink holds the checkpoint, so nothing is lost, and no other job waits.
@@ -77,7 +78,7 @@ class IndexAnomalies(AsyncFunction):  # type: ignore[misc]
             wait_s = min(wait_s * 2, _RETRY_MOST_S)
 
     def _outcome(self, item: dict[str, Any]) -> list[str]:
-        if item["status"] >= _REFUSED:
+        if item["status"] >= _REFUSED and item["status"] != _NEWER_THERE:
             _log.error("OpenSearch refuses document %s: %s", item["_id"], item.get("error"))
             return []
         return [str(item["_id"])]

@@ -11,6 +11,8 @@ from sentinel.identity import stable_id
 DEFAULT_DEDUP_WINDOW_MS = 300_000
 SHADOW = "shadow"
 """Status of what a model in shadow mode found: recorded, and never raised."""
+EDGE = "edge"
+"""Status of what is no anomaly yet, but is counted across applications (`sentinel.detection.fan_out`); it leaves no job."""
 
 
 class Anomaly(msgspec.Struct, kw_only=True):

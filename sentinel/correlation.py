@@ -17,7 +17,9 @@ detectors that agree make each of them more credible. From `AGREEING` other dete
 *End.* An id without a new occurrence for `resolveTimeout` (or once event time has left it behind for good) is sent once more with status
 `resolved` and `context.ended_at`, the time of its last occurrence; a later occurrence of the id makes it active again.
 
-*Status.* Requests about alerts (`on_control`) show in the anomalies behind them: see `sentinel.anomaly_requests`.
+*Fan-out.* Whom detectors met at their applications is counted across them (`sentinel.detection.fan_out`).
+
+*Status.* Requests about alerts (`on_control`) and maintenance windows show in the anomalies behind them: see `sentinel.anomaly_requests`.
 
 *Time.* Anomalies expire by event time, once the newest first_seen is two windows (and a slack) ahead: until then they may be named by
 neighbours that change. The clock that callers pass only paces updates.
@@ -31,15 +33,16 @@ import msgspec
 
 from sentinel.alerting.control import Control
 from sentinel.alerting.muting import Silence
-from sentinel.anomaly import Anomaly
+from sentinel.anomaly import EDGE, Anomaly
 from sentinel.anomaly_links import AnomalyLinks
-from sentinel.anomaly_requests import AnomalyRequests, status_of
+from sentinel.anomaly_requests import AnomalyRequests, Snooze, status_of
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.detection import SEVERITIES
+from sentinel.detection.fan_out import FanOuts
 from sentinel.detection.state import StateError, check_version
 from sentinel.evidence import evidence_sql
 from sentinel.identity import stable_id
-from sentinel.live_anomaly import NEVER, Record, digest, first_due, new_record, occurrence, order
+from sentinel.live_anomaly import NEVER, Record, digest, first_due, folded, new_record, occurrence, order
 from sentinel.shield import of_detector
 from sentinel.timestamps import from_rfc3339
 
@@ -49,7 +52,6 @@ SLACK_MS = 120_000
 """How far behind the newest one an anomaly of the same key may arrive and still find those that it belongs to."""
 MAX_RECORDS = 2_000
 MAX_OCCURRENCES = 512
-MAX_SAMPLES = 10
 AGREEMENT = 0.85
 AGREEING = 3
 
@@ -65,6 +67,7 @@ class Correlator:
         self._newest_ms = 0
         self._idle_ms = 0
         self._requests = AnomalyRequests()
+        self._fan_outs = FanOuts()
         self._due_ms = NEVER
         """Not later than the first update that is due or the first end."""
         self.apply_config(config)
@@ -94,6 +97,9 @@ class Correlator:
         self._shields = [
             (detector.id, detector.scope, detector.actions) for detector in config.detectors if any(a.shield for a in detector.actions)
         ]
+        self._watching = {detector.id: detector for detector in config.detectors if detector.strategy == "entity_relationship"}
+        self._fan_outs.keep(self._watching)
+        self._requests.configured(config, self._records.values())
         self._due_ms = first_due(self._records.values(), FLUSH_MS, self._resolve_ms)
         self._keep_ms = self._window_ms + max(self._window_ms, round(config.dedup.window_s * 1000)) + SLACK_MS
 
@@ -103,6 +109,11 @@ class Correlator:
     def on_anomaly(self, anomaly: Anomaly, now_ms: int) -> list[Anomaly]:
         """Take one occurrence; what is to be sent at once: its record, if the id is new (and, after a long pause, pending updates)."""
         self._idle_ms = now_ms + 3 * self._keep_ms
+        self._look_at_mutes(now_ms)
+        if anomaly.status == EDGE:
+            watching = self._watching.get(anomaly.detector_id)
+            spread = watching and self._fan_outs.take(anomaly, watching, max(1000, round(self._config.dedup.window_s * 1000)))
+            return self.on_anomaly(spread, now_ms) if spread else []
         known = self._records.get(anomaly.anomaly_id)
         if known is not None:
             self._fold(known, anomaly, now_ms)
@@ -132,6 +143,7 @@ class Correlator:
 
     def on_control(self, control: Control, now_ms: int) -> None:
         """Take a request about alerts of the tenant; what it changes is sent with the next updates."""
+        self._look_at_mutes(now_ms)
         for record in self._requests.take(control, self._records.values(), self._config, now_ms):
             self._soil(record)
 
@@ -142,8 +154,7 @@ class Correlator:
 
     def on_timer(self, now_ms: int) -> list[Anomaly]:
         """The updates that are due, ordered by first_seen and id."""
-        for record in self._requests.end(self._records.values(), self._config, now_ms):
-            self._soil(record)
+        self._look_at_mutes(now_ms)
         for record in self._records.values():
             if not record.resolved and record.touched_ms + self._resolve_ms <= now_ms:
                 record.resolved = record.dirty = True
@@ -158,6 +169,10 @@ class Correlator:
                 self._links = AnomalyLinks(self._links.window_ms, self._links.most)
         self._due_ms = first_due(self._records.values(), FLUSH_MS, self._resolve_ms)
         return updates
+
+    def _look_at_mutes(self, now_ms: int) -> None:
+        for record in self._requests.end(self._records.values(), self._config, now_ms):
+            self._soil(record)
 
     def _soil(self, record: Record) -> None:
         """The record is to be sent again."""
@@ -195,31 +210,8 @@ class Correlator:
         held = record.anomaly
         first_ms = from_rfc3339(anomaly.first_seen or anomaly.timestamp)
         last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
-        worst = anomaly if (anomaly.score, -first_ms) > (record.score, -record.first_ms) else held
         early = first_ms < record.first_ms
-        late = last_ms > record.last_ms
-        context = dict(held.context)
-        if anomaly.context:
-            starts = [start for start in (held.context.get("window_start"), anomaly.context.get("window_start")) if start]
-            ends = [end for end in (held.context.get("window_end"), anomaly.context.get("window_end")) if end]
-            samples = dict.fromkeys([*held.context.get("sample_events", ()), *anomaly.context.get("sample_events", ())])
-            context |= {"sample_events": list(samples)[:MAX_SAMPLES]}
-            context |= {"window_start": min(starts)} if starts else {}
-            context |= {"window_end": max(ends)} if ends else {}
-            traces = sorted({*held.context.get("trace_ids", ()), *anomaly.context.get("trace_ids", ())})[:MAX_SAMPLES]
-            context |= {"trace_ids": traces} if traces else {}
-        record.anomaly = msgspec.structs.replace(
-            held,
-            timestamp=anomaly.timestamp if early else held.timestamp,
-            first_seen=(anomaly.first_seen or anomaly.timestamp) if early else (held.first_seen or held.timestamp),
-            last_seen=(anomaly.last_seen or anomaly.timestamp) if late else (held.last_seen or held.timestamp),
-            count=held.count + anomaly.count,
-            title=worst.title,
-            description=worst.description,
-            metrics=worst.metrics,
-            context=context,
-            config_version=max(held.config_version, anomaly.config_version),
-        )
+        record.anomaly = folded(record, anomaly, first_ms, last_ms)
         record.score = max(record.score, anomaly.score)
         record.severity = max(record.severity, anomaly.severity, key=SEVERITIES.index)
         record.last_ms = max(record.last_ms, last_ms)
@@ -227,7 +219,7 @@ class Correlator:
         record.touched_ms, record.resolved = now_ms, False
         self._soil(record)
         self._due_ms = min(self._due_ms, now_ms + self._resolve_ms)
-        if early or context.get("trace_ids") != held.context.get("trace_ids"):
+        if early or record.anomaly.context.get("trace_ids") != held.context.get("trace_ids"):
             # Its place in time moved, or it shares a trace with others now: those around it may gain or lose a relation, or another root.
             others = self._records.values()
             reach_ms = self._window_ms + record.first_ms - first_ms
@@ -301,17 +293,22 @@ class Correlator:
 
     def to_state(self) -> bytes:
         """Everything, versioned (msgpack)."""
-        return _encoder.encode([STATE_VERSION, self._newest_ms, self._idle_ms, list(self._records.values()), self._requests.to_state()])
+        beside = (*self._requests.to_state(), self._fan_outs.to_state())
+        return _encoder.encode([STATE_VERSION, self._newest_ms, self._idle_ms, list(self._records.values()), *beside])
 
     def _restore(self, state: bytes) -> None:
         try:
             decoded: Any = msgspec.msgpack.decode(state, strict=False)
         except (msgspec.DecodeError, ValueError) as error:
             raise StateError(f"correlation state of {len(state)} bytes is not msgpack: {error}") from error
-        self._newest_ms, self._idle_ms, records, *silences = check_version(decoded, STATE_VERSION, "correlation state")
-        self._requests = AnomalyRequests(msgspec.convert(silences[0] if silences else [], list[Silence]))
+        self._newest_ms, self._idle_ms, records, *asked = check_version(decoded, STATE_VERSION, "correlation state")
+        # What comes last came later than the version of the state.
+        silences = msgspec.convert(asked[0] if asked else [], list[Silence])
+        self._requests = AnomalyRequests(silences, msgspec.convert(asked[1] if len(asked) > 1 else [], list[Snooze]))
+        self._fan_outs = FanOuts(asked[2] if len(asked) > 2 else None)
         for raw in records:
             record = msgspec.convert(raw, Record)
             self._records[record.anomaly.anomaly_id] = record
+        self._requests.configured(self._config, self._records.values())
         self._due_ms = first_due(self._records.values(), FLUSH_MS, self._resolve_ms)
         self._link_all()

@@ -15,6 +15,7 @@ TOGETHER_MS = 60_000
 """How near to each other anomalies of different applications begin whose common cause is a model or shows in the same metric."""
 
 NEVER = 1 << 62
+MAX_SAMPLES = 10
 
 
 class Record(msgspec.Struct, array_like=True):
@@ -33,8 +34,8 @@ class Record(msgspec.Struct, array_like=True):
     touched_ms: int = 0
     resolved: bool = False
     acknowledged: bool = False
-    silence: str = ""
-    """Id of the silence that covers its alerts"""
+    muted_by: str = ""
+    """What holds its alerts back: the id of a silence, `maintenance window NAME`, or `snoozed`"""
     asked: list[dict[str, Any]] = []
     """What people asked for, as it stands in `actions_taken` behind the orders to Shield"""
     shield_orders: int = 0
@@ -44,6 +45,35 @@ def new_record(anomaly: Anomaly, first_ms: int) -> Record:
     """The record of an id that is new."""
     last_ms = from_rfc3339(anomaly.last_seen or anomaly.timestamp)
     return Record(anomaly, first_ms, last_ms, anomaly.score, anomaly.severity, {occurrence(anomaly): None})
+
+
+def folded(record: Record, anomaly: Anomaly, first_ms: int, last_ms: int) -> Anomaly:
+    """The record's anomaly with one more occurrence in it, which began and ended at these times; the worst one gives the words and figures."""
+    held = record.anomaly
+    worst = anomaly if (anomaly.score, -first_ms) > (record.score, -record.first_ms) else held
+    early, late = first_ms < record.first_ms, last_ms > record.last_ms
+    context = dict(held.context)
+    if anomaly.context:
+        starts = [start for start in (held.context.get("window_start"), anomaly.context.get("window_start")) if start]
+        ends = [end for end in (held.context.get("window_end"), anomaly.context.get("window_end")) if end]
+        samples = dict.fromkeys([*held.context.get("sample_events", ()), *anomaly.context.get("sample_events", ())])
+        context |= {"sample_events": list(samples)[:MAX_SAMPLES]}
+        context |= {"window_start": min(starts)} if starts else {}
+        context |= {"window_end": max(ends)} if ends else {}
+        traces = sorted({*held.context.get("trace_ids", ()), *anomaly.context.get("trace_ids", ())})[:MAX_SAMPLES]
+        context |= {"trace_ids": traces} if traces else {}
+    return msgspec.structs.replace(
+        held,
+        timestamp=anomaly.timestamp if early else held.timestamp,
+        first_seen=(anomaly.first_seen or anomaly.timestamp) if early else (held.first_seen or held.timestamp),
+        last_seen=(anomaly.last_seen or anomaly.timestamp) if late else (held.last_seen or held.timestamp),
+        count=held.count + anomaly.count,
+        title=worst.title,
+        description=worst.description,
+        metrics=worst.metrics,
+        context=context,
+        config_version=max(held.config_version, anomaly.config_version),
+    )
 
 
 def first_due(records: Iterable[Record], flush_ms: int, resolve_ms: int) -> int:

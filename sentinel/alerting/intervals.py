@@ -75,6 +75,11 @@ class Window:
         place = bisect_right(starts, at_ms)
         return place > 0 and at_ms < starts[place - 1] + self._duration_ms
 
+    def next_change(self, at_ms: int) -> int:
+        """The first instant after the given one at which the window may open or close, at most a day ahead."""
+        changes = [change for start in self._starts(at_ms) for change in (start, start + self._duration_ms) if change > at_ms]
+        return min(changes, default=self._known[1])
+
     def _starts(self, at_ms: int) -> list[int]:
         """Starts around the instant; a day's worth is kept, since the next question is mostly near."""
         begin, end, starts = self._known

@@ -150,13 +150,28 @@ class Mutes:
             return f"inhibited by rule {rule}"
         if (silence := self.silences.silencing(labels, now)) is not None:
             return f"silence {silence}"
-        for window, matches in self._windows:
-            if matches(labels) and window.is_open(now):
-                return f"maintenance window {window.name}"
+        if (window := self.maintaining(labels, now)) is not None:
+            return window
         for suppression, matches in self._rules:
             if matches(labels) and (not suppression.active_intervals or self._intervals.containing(suppression.active_intervals, now)):
                 return f"suppression rule {suppression.name}"
         return "snoozed" if now < alert.snoozed_until else None
+
+    @property
+    def maintains(self) -> bool:
+        """Whether there are maintenance windows at all."""
+        return bool(self._windows)
+
+    def maintaining(self, labels: Mapping[str, str], now: int) -> str | None:
+        """A maintenance window that is open for the labels."""
+        for window, matches in self._windows:
+            if matches(labels) and window.is_open(now):
+                return f"maintenance window {window.name}"
+        return None
+
+    def next_maintenance(self, now: int) -> int | None:
+        """When a maintenance window opens or closes next (or is to be asked again); None without any."""
+        return min((window.next_change(now) for window, _ in self._windows), default=None)
 
     def may_change(self, route: RouteNode, alert: Alert, now: int) -> bool:
         """Whether time alone can hold the alert back or let it go: a silence that is known, a window, an interval, a snooze. For what is covered

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sentinel.config.types import ConfigModel, PositiveDuration, PositiveInt, Ratio
 
@@ -51,13 +51,21 @@ class AccessPatternParams(_UserParams):
 
 
 class EntityRelationshipParams(_UserParams):
-    """Strategy `entity_relationship`: an application uses a model that it never did; a user spreads over models, an application over users."""
+    """Strategy `entity_relationship`: an application uses a model that it never did; a user spreads over models or applications, an application or an
+    API key over users."""
 
-    watch: list[Literal["new_model", "user_models", "application_users"]] = Field(
+    watch: list[Literal["new_model", "user_models", "application_users", "user_applications", "key_users"]] = Field(
         default=["new_model", "user_models", "application_users"], min_length=1
     )
     window: PositiveDuration = Field(default=600.0, ge=60, le=86_400, description="What fan-outs are counted over")
     min_models: PositiveInt = Field(default=5, description="Models of one user in the window below which nothing is said")
-    min_users: PositiveInt = Field(default=50, description="Users of the application in the window below which nothing is said")
+    min_users: PositiveInt = Field(default=50, description="Users of the application, or of one key, in the window below which nothing is said")
+    min_applications: PositiveInt = Field(default=5, description="Applications of one user in the window below which nothing is said")
     min_ratio: float = Field(default=3.0, ge=1, description="Smallest multiple of the usual that can be an anomaly")
     min_windows: PositiveInt = Field(default=6, description="Learned windows before the first judgement of the application's users")
+
+    @model_validator(mode="after")
+    def _keys_apart(self) -> Self:
+        if "key_users" in self.watch and (self.entity != "api_key" or self.watch != ["key_users"]):
+            raise ValueError("expected entity: api_key and nothing else in watch beside key_users: what else is watched takes a detector of its own")
+        return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sentinel.anomaly import SHADOW, Anomaly, anomaly_id
+from sentinel.anomaly import EDGE, SHADOW, Anomaly, anomaly_id
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection
 from sentinel.detection.sentences import describe
@@ -59,7 +59,7 @@ def to_anomaly(
         tenant_id=tenant_id,
         model=model,
         metric=found.metric or config.metric or "",
-        status=SHADOW if found.shadow else "active",
+        status=SHADOW if found.shadow else EDGE if found.edge else "active",
         user_id=found.user_id,
         title=title,
         description=reason,

@@ -190,7 +190,7 @@ class ApplicationState:
         for fact in self.facts.pop(start_ms, ()):
             facts.setdefault(fact.rule, []).append(fact)
         for slot in self.rules:
-            names = [config.id for config, _, _ in found[before:]] if slot.config.strategy == "composite" else []
+            names = [config.id for config, _, said in found[before:] if not said.edge] if slot.config.strategy == "composite" else []
             began = perf_counter()
             try:
                 said = slot.detector.on_second(start_ms, panes, facts.get(slot.facts_of, []), names)

@@ -46,6 +46,8 @@ class Detection(msgspec.Struct, kw_only=True):
     model: str = ""
     key: str = ""
     sentence: str = ""
+    edge: bool = False
+    """No finding yet: somebody was met here, which is counted across applications"""
 
 
 def tail_score(sigma: float) -> float:

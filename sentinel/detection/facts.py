@@ -7,6 +7,8 @@ that a rule counts. Facts of a second travel with its panes and are judged when 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -21,8 +23,14 @@ UserRow = tuple[str, str, str, int, int, int]
 """User, model, region ('' where unknown), events, tokens, cost in nano-USD."""
 
 
-ENTITY_RULES = {"user": "", "api_key": "api_key\n"}
-"""Whom behavioural detectors watch, and the `rule` of the facts about them; no detector's id holds a line break."""
+ENTITY_RULES = {"user": "", "api_key": "api_key\n", "key_users": "key_users\n"}
+"""Whom behavioural detectors watch, and the `rule` of the facts about them; no detector's id holds a line break. `key_users`: API keys with the users
+behind them, in the place of the model."""
+
+
+def watched_by(params: Mapping[str, Any]) -> str:
+    """Which of `ENTITY_RULES` a behavioural detector with these settings watches."""
+    return "key_users" if "key_users" in params.get("watch", ()) else str(params.get("entity", "user"))
 
 
 class Fact(msgspec.Struct, array_like=True):

@@ -6,7 +6,7 @@ from sentinel.config.runnable import BEHAVIOURAL
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detectors import PaneDetector
 from sentinel.detection.detectors.keyed_rule import RuleDetector
-from sentinel.detection.facts import ENTITY_RULES
+from sentinel.detection.facts import ENTITY_RULES, watched_by
 
 
 class Slot:
@@ -26,4 +26,4 @@ class RuleSlot:
     def __init__(self, config: DetectorConfig, detector: RuleDetector) -> None:
         self.config, self.detector = config, detector
         # Facts about users or API keys are shared, all others are made for the rule.
-        self.facts_of = ENTITY_RULES[config.params.get("entity", "user")] if config.strategy in BEHAVIOURAL else config.id
+        self.facts_of = ENTITY_RULES[watched_by(config.params)] if config.strategy in BEHAVIOURAL else config.id

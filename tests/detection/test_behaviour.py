@@ -11,8 +11,10 @@ import pytest
 from rule_harness import START_MS, Job, event, runtime, seconds
 
 from sentinel.anomaly import Anomaly
+from sentinel.config.errors import ConfigError
+from sentinel.correlation import Correlator
 from sentinel.detection.engine import ShardEngine
-from sentinel.detection.facts import Fact
+from sentinel.detection.facts import ENTITY_RULES, Fact
 from sentinel.panes import Pane
 
 DAY, HOUR, MINUTE = 86_400, 3_600, 60
@@ -171,7 +173,9 @@ def test_a_burst_after_dormancy() -> None:
 
 
 def test_users_are_bounded_and_forgotten() -> None:
-    settings = runtime([detector("access_pattern", maxUsers=100, forgetAfter="1d"), detector("user_profile", maxUsers=100, forgetAfter="1d") | {"id": "c"}])
+    settings = runtime(
+        [detector("access_pattern", maxUsers=100, forgetAfter="1d"), detector("user_profile", maxUsers=100, forgetAfter="1d") | {"id": "c"}]
+    )
     engine = ShardEngine.from_state(None, settings)
     for n in range(2_000):
         engine.on_panes([Fact("acme", "chat", START_MS + n * 1000, "", users=[(f"u{n}", f"m{n % 7}", "", 1, 0, 0)])], START_MS + n * 1000)
@@ -277,3 +281,66 @@ def test_api_keys_are_watched_as_users_are_and_named_by_their_id() -> None:
     (found,) = run.found
     assert (found.labels["key"], found.user_id, found.affected_entity["type"]) == ("API key k2", "", "application")
     assert "4 models within 60 s, the busiest API key has 1" in found.description
+
+
+def test_a_key_that_many_users_share_is_named() -> None:
+    keys = {**detector("entity_relationship", entity="api_key", watch=["key_users"], minUsers=4, minWindows=2, window="1m"), "id": "keys"}
+    run = Job(runtime([keys]))
+
+    def call(at_s: float, key: str, user: str) -> Any:
+        return event(at_s, "llm.request", user=user, model="m", tags={"api_key_id": key})
+
+    run.send(*(call(at_s, key, f"{key}-owner") for at_s in range(0, 240, 20) for key in ("k1", "k2")))
+    run.send(*(call(240 + number, "k2", f"stranger-{number}") for number in range(6)))
+    run.close(500)
+    (found,) = run.found
+    assert (found.labels["key"], found.metrics["observed_value"]) == ("API key k2", 4.0)
+    assert "4 users within 60 s, the busiest API key has 1: stranger-0" in found.description
+
+
+def test_keys_and_their_users_take_a_detector_of_their_own() -> None:
+    for wrong in ({"watch": ["key_users"]}, {"watch": ["key_users", "new_model"], "entity": "api_key"}):
+        with pytest.raises(ConfigError, match="a detector of its own"):
+            runtime([detector("entity_relationship", **wrong)])
+
+
+def _across(rows: list[tuple[float, str, str]], before: list[tuple[float, str, str]] | None = None, **config: Any) -> list[Anomaly]:
+    """(seconds, user, application) through shards and correlation, which is restarted in between. `before`: while windows were of an hour."""
+    settings = runtime([detector("entity_relationship", watch=["user_applications"], window="1m", minWindows=2, **config)])
+    hourly = runtime([detector("entity_relationship", watch=["user_applications"], window="1h", minWindows=2, **config)])
+    engine, correlator = ShardEngine.from_state(None, hourly if before else settings), Correlator(hourly if before else settings)
+    found: list[Anomaly] = []
+    for number, (at_s, who, application) in enumerate([*(before or []), *rows]):
+        if before and number == len(before):
+            engine.apply_config(settings)
+            correlator.apply_config(settings)
+        at_ms = START_MS + round(at_s) * 1000
+        for edge in engine.on_panes(
+            [Fact("acme", application, at_ms, ENTITY_RULES[config.get("entity", "user")], users=[(who, "m", "", 1, 0, 0)])], at_ms + 5_000
+        ):
+            found += correlator.on_anomaly(edge, at_ms)
+        correlator = Correlator.from_state(correlator.to_state(), settings if number >= len(before or []) else hourly)
+    return found
+
+
+@pytest.mark.parametrize("entity", ["user", "api_key"])
+def test_who_spreads_over_applications_is_named_once_and_the_others_are_not(entity: str) -> None:
+    usual = [(n * 20.0, f"u{n % 3}", f"app-{n % 3}") for n in range(15)]
+    scan = [(305.0 + n, "u1", f"app-{n}") for n in range(7)]
+    (found,) = _across([*usual, *scan, (370.0, "u2", "app-2")], minApplications=4, entity=entity)
+    who = (found.user_id, found.labels.get("key"))
+    assert who == (("u1", None) if entity == "user" else ("", "API key u1"))
+    assert (found.status, found.application_id, found.metrics["observed_value"]) == ("active", "app-3", 4.0)
+    assert "4 applications within 60 s, the busiest" in found.description and "app-0, app-1, app-2, app-3" in found.description
+    assert _across([*usual, *scan[:3]], minApplications=4, entity=entity) == []
+
+
+def test_nobody_is_named_before_windows_were_learned() -> None:
+    assert _across([(n, "u1", f"app-{n}") for n in range(9)], minApplications=4) == []
+
+
+def test_windows_of_another_length_begin_afresh() -> None:
+    usual = [(n * 20.0, f"u{n % 3}", f"app-{n % 3}") for n in range(15)]
+    scan = [(305.0 + n, "u1", f"app-{n}") for n in range(7)]
+    (found,) = _across([*usual, *scan], before=[(0.0, "u1", "app-1")], minApplications=4)
+    assert found.user_id == "u1"

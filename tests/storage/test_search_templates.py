@@ -9,6 +9,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from sentinel.anomaly import Anomaly
+from sentinel.search_documents import index_action
 from services.storage.search_templates import TEMPLATES, SearchTemplateError, install
 
 
@@ -53,3 +54,16 @@ def test_every_field_of_an_anomaly_has_a_place() -> None:
     mapped = set(templates()["anomalies"]["template"]["mappings"]["properties"])
     fields = {field.encode_name for field in msgspec.structs.fields(Anomaly)}
     assert fields - mapped == {"update"}
+
+
+def test_a_first_record_never_takes_the_place_of_an_update() -> None:
+    """A finding of a known anomaly comes to the topic before correlation has counted it: with an older count and status."""
+    first = Anomaly(
+        anomaly_id="a", timestamp="2026-01-02T03:04:05.000Z", detector_id="d", detector_type="rule", severity="warning", score=0.5,
+        application_id="chat", tenant_id="t", status="active", first_seen="2026-01-02T03:04:05.000Z", last_seen="2026-01-02T03:04:05.000Z",
+    )  # fmt: skip
+    update = msgspec.structs.replace(first, update=True, status="suppressed")
+    places = [index_action(record.to_json().decode())[0]["index"] for record in (first, update)]
+    assert [place["version_type"] for place in places] == ["external_gte"] * 2
+    assert places[0]["version"] < places[1]["version"]
+    assert {(place["_index"], place["_id"]) for place in places} == {("sentinel-anomalies-2026.01", "a")}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from opensearchpy import OpenSearch
 
-from tests.support.configuration import SLOW_MS
+from tests.support.configuration import SLOW_MS, configuration
+from tests.support.receivers import Receivers
+from tests.support.shield import RunningShield
 from tests.support.stack import Stack
 from tests.support.telemetry import Segments, record, response
 from tests.support.waiting import wait_for
@@ -16,6 +21,13 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.stack
 
 TENANT = f"ctl-{uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def indexing(stack: Stack) -> Iterator[None]:
+    stack.sentinel("jobs", "submit", "indexing", timeout_s=600)
+    yield
+    stack.sentinel("jobs", "cancel", "indexing")
 
 
 def _slow_call(stack: Stack, segments: Segments, application: str) -> None:
@@ -35,7 +47,7 @@ def _alert(stack: Stack, application: str, status: str) -> str:
 
 
 def _anomaly(stack: Stack, application: str, status: str, noted: int = 0) -> list[dict[str, Any]]:
-    """What was done about the only anomaly of the application, once it has the status in Postgres."""
+    """What was done about the only anomaly of the application, once it has the status in Postgres; OpenSearch says the same."""
     sql = "SELECT status, record FROM sentinel.anomalies WHERE tenant_id = %s AND application_id = %s"
 
     def ready(rows: list[Any]) -> bool:
@@ -44,7 +56,16 @@ def _anomaly(stack: Stack, application: str, status: str, noted: int = 0) -> lis
     rows = wait_for(lambda: stack.rows(sql, TENANT, application), 60, f"an anomaly of {application} that is {status}", until=ready)
     assert rows[0][1]["status"] == status
     actions: list[dict[str, Any]] = rows[0][1].get("actions_taken", [])
+    wait_for(lambda: _indexed(stack, application), 60, f"{status} in OpenSearch", until=lambda found: found == [(status, actions)])
     return actions
+
+
+def _indexed(stack: Stack, application: str) -> list[tuple[str, list[dict[str, Any]]]]:
+    """(status, actions taken) of the anomalies of the application in the search index."""
+    query = {"bool": {"filter": [{"term": {"tenant_id": TENANT}}, {"term": {"application_id": application}}]}}
+    with OpenSearch(stack.endpoints.opensearch_url, timeout=10, max_retries=0) as client:
+        found = client.search(index="sentinel-anomalies*", body={"query": query})
+    return [(hit["_source"]["status"], hit["_source"].get("actions_taken", [])) for hit in found["hits"]["hits"]]
 
 
 def _story(stack: Stack, alert_id: str) -> list[dict[str, Any]]:
@@ -101,6 +122,37 @@ def test_a_silence_holds_back_what_matches_and_says_so(stack: Stack, segments: S
     stack.sentinel("alerts", "expire", silence_id, "--tenant", TENANT)
     _anomaly(stack, "quiet-one", "active")
     wait_for(lambda: _outcomes(stack, alert_id)[-1:], 90, "the message after the silence", until=lambda found: found == [("sent", "hook")])
+
+
+def test_a_snooze_suppresses_the_anomaly_until_the_alert_is_declared_over(stack: Stack, segments: Segments) -> None:
+    _slow_call(stack, segments, "later")
+    alert_id = _alert(stack, "later", "firing")
+    stack.sentinel("alerts", "snooze", alert_id, "--for", "1h", "--comment", "after lunch")
+    actions = _anomaly(stack, "later", "suppressed", noted=1)
+    assert actions[0]["reason"].startswith("snoozed until ") and actions[0]["reason"].endswith(": after lunch")
+    stack.sentinel("alerts", "resolve", alert_id)
+    assert len(_anomaly(stack, "later", "resolved", noted=2)) == 2
+
+
+def test_a_maintenance_window_suppresses_anomalies_while_it_is_open(
+    stack: Stack, segments: Segments, receivers: Receivers, shield: RunningShield
+) -> None:
+    base = configuration(receivers, shield=shield.endpoint)
+    maintained = copy.deepcopy(base)
+    window = {"name": "upgrade", "schedule": "* * * * *", "duration": "10m", "matchers": ['application_id="upgraded"']}
+    maintained["alerting"]["suppression"] = {"maintenanceWindows": [window]}
+    stack.apply(maintained)
+    at_ms = segments.take(5)
+    calls = [record(response(at_ms + n, TENANT, "upgraded", latency_ms=SLOW_MS + 1.0), at_ms + n) for n in range(2)]
+    try:
+        stack.produce(calls[:1])
+        (action,) = _anomaly(stack, "upgraded", "suppressed", noted=1)
+        assert (action["target"], action["reason"]) == ("maintenance window upgrade", "suppressed: maintenance window upgrade")
+    finally:
+        stack.apply(base)
+    stack.produce(calls[1:])
+    actions = _anomaly(stack, "upgraded", "active", noted=2)
+    assert actions[1]["reason"] == "no longer suppressed: maintenance window upgrade is over"
 
 
 def test_requests_that_cannot_be_done_are_refused(stack: Stack) -> None:

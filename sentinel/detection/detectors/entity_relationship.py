@@ -1,4 +1,8 @@
-"""Strategy `entity_relationship`: new edges and fan-out between an application, its models and its users."""
+"""Strategy `entity_relationship`: new edges and fan-out between an application, its models, its users and their keys.
+
+Who spreads over applications is counted where all of them meet: here a user's first second in a window is reported (`Detection.edge`), and
+`sentinel.detection.fan_out` counts. Of `key_users` the rows hold a key in the user's place and the user in the model's.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +37,21 @@ class _Params(msgspec.Struct, frozen=True):
     window_s: float = 600.0
     min_models: int = 5
     min_users: int = 50
+    min_applications: int = 5
     min_ratio: float = 3.0
     min_windows: int = 6
+
+
+def params_of_relations(config: DetectorConfig) -> _Params:
+    """The settings of such a detector. Raises ValueError with its id when they are of another shape."""
+    return params_of(config, _Params)
 
 
 class EntityRelationshipDetector:
     """One application: the models that it uses, the models of each user and the number of its users in each window (aligned, not sliding)."""
 
     def __init__(self, config: DetectorConfig, dedup_ms: int = 300_000) -> None:
-        self.config, self.params = config, params_of(config, _Params)
+        self.config, self.params = config, params_of_relations(config)
         self.tuning = Tuning(level="application")
         self._window_ms = round(self.params.window_s * 1000)
         self._first_ms = 0
@@ -66,6 +76,8 @@ class EntityRelationshipDetector:
                 if len(self._users) >= MOST_USERS:
                     continue
                 models = self._users[name] = []
+                if "user_applications" in self.params.watch:
+                    said.append(self._met(name, end_ms))
             if model and model not in models and len(models) < MOST_MODELS:
                 models.append(model)
                 if (spread := self._spread(name, models, end_ms)) is not None:
@@ -101,17 +113,24 @@ class EntityRelationshipDetector:
 
     def _spread(self, name: str, models: list[str], end_ms: int) -> Detection | None:
         usual = max(1.0, self._usual_models / self._windows if self._windows else 1.0)
-        limit = max(float(self.params.min_models), self.params.min_ratio * usual)
-        if "user_models" not in self.params.watch or not self._warm() or len(models) < limit or name in self._said:
+        keys = "key_users" in self.params.watch
+        limit = max(float(self.params.min_users if keys else self.params.min_models), self.params.min_ratio * usual)
+        if not (keys or "user_models" in self.params.watch) or not self._warm() or len(models) < limit or name in self._said:
             return None
         self._said.append(name)
         who = "API key" if self.config.params.get("entity") == "api_key" else "user"
         return behaviour_detection(
             self.config, user=name, at_ms=end_ms, window_ms=end_ms % self._window_ms or self._window_ms, observed=float(len(models)),
             baseline=usual, high=limit, deviation=round(len(models) / usual, 3), threshold=self.params.min_ratio, count=len(models),
-            score=_score(len(models), limit),
-            sentence=f"{len(models)} models within {duration(self.params.window_s)}, the busiest {who} has {figure(usual)}: {', '.join(models[-8:])}",
+            score=score_beyond(len(models), limit),
+            sentence=f"{len(models)} {'users' if keys else 'models'} within {duration(self.params.window_s)}, the busiest {who} has {figure(usual)}: "
+            + ", ".join(models[-8:]),
         )  # fmt: skip
+
+    def _met(self, name: str, end_ms: int) -> Detection:
+        found = behaviour_detection(self.config, user=name, at_ms=end_ms, window_ms=FACT_WIDTH_MS, sentence="met")
+        found.edge = True
+        return found
 
     def _crowd(self, end_ms: int) -> Detection | None:
         usual = self._usual_users / self._windows if self._windows else 0.0
@@ -122,7 +141,7 @@ class EntityRelationshipDetector:
         return behaviour_detection(
             self.config, at_ms=end_ms, window_ms=end_ms % self._window_ms or self._window_ms, observed=float(len(self._users)), baseline=usual,
             high=limit, deviation=round(len(self._users) / max(1.0, usual), 3), threshold=self.params.min_ratio, count=len(self._users),
-            score=_score(len(self._users), limit), key="users",
+            score=score_beyond(len(self._users), limit), key="users",
             sentence=f"{len(self._users)} users within {duration(self.params.window_s)}, usual are {figure(usual)}",
         )  # fmt: skip
 
@@ -154,6 +173,6 @@ class EntityRelationshipDetector:
         self._windows, self._usual_users, self._usual_models = usual
 
 
-def _score(value: float, limit: float) -> float:
+def score_beyond(value: float, limit: float) -> float:
     """0.5 at the limit, towards 1 with the distance from it."""
     return round(value / (value + limit), 4)

@@ -10,7 +10,7 @@ import numpy as np
 from sentinel.anomaly import Anomaly
 from sentinel.config.runnable import BEHAVIOURAL
 from sentinel.config.runtime import DetectorConfig, RuntimeConfig
-from sentinel.detection.facts import ENTITY_RULES, FACT_WIDTH_MS, HISTOGRAM_GROWTH, ZERO_BUCKET, Fact
+from sentinel.detection.facts import ENTITY_RULES, FACT_WIDTH_MS, HISTOGRAM_GROWTH, ZERO_BUCKET, Fact, watched_by
 from sentinel.detection.rules.batch import EventBatch
 from sentinel.detection.rules.conditions import EventTest
 from sentinel.detection.rules.specs import AggregateSpec, aggregate_spec, cep_spec, composite_spec
@@ -40,7 +40,7 @@ class FactRules:
             except Exception as error:
                 failed(detector, error)
         for entity in ENTITY_RULES:
-            watching = [d for d in config.detectors if d.strategy in BEHAVIOURAL and d.params.get("entity", "user") == entity]
+            watching = [d for d in config.detectors if d.strategy in BEHAVIOURAL and watched_by(d.params) == entity]
             if watching:
                 self._makers.append((watching[0], UserRows([detector.scope for detector in watching], entity)))
 

@@ -20,7 +20,7 @@ MAX_TEXT = 128
 class UserRows:
     """Events that name a user, added up by user, model and region. `scopes` are those of the detectors that want them: any is enough.
 
-    `entity`: whom they watch, of `ENTITY_RULES`; an API key stands in the user's place.
+    `entity`: whom they watch, of `ENTITY_RULES`; an API key stands in the user's place, and of `key_users` the user in the model's.
     """
 
     def __init__(self, scopes: Sequence[Scope], entity: str = "user") -> None:
@@ -30,6 +30,7 @@ class UserRows:
         """One fact for each application and second that a user touched."""
         columns, regions = batch.columns, batch.text(f"tags.{REGION_TAG}")
         users = batch.keys("user") if self._entity == "user" else batch.text(f"tags.{API_KEY_TAG}")
+        people = batch.keys("user") if self._entity == "key_users" else None
         mask = np.logical_or.reduce([batch.in_scope(scope) for scope in self._scopes])
         seconds = (columns.times_ms // FACT_WIDTH_MS * FACT_WIDTH_MS).tolist()
         tokens = np.nan_to_num(columns.total_tokens, nan=0.0).tolist()
@@ -41,6 +42,8 @@ class UserRows:
             if not user:
                 continue
             tenant, application, model = keys[row]
+            if people is not None:
+                model = people[row]
             sums = found.setdefault((tenant, application, seconds[row]), {}).setdefault((user, model, regions[row]), [0, 0, 0])
             sums[0] += 1
             sums[1] += int(tokens[row])
