@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
@@ -14,8 +15,9 @@ from pyflink.table.udf import ScalarFunction, udf
 
 from sentinel.events.decode import decode_batch
 from sentinel.events.enrichment import Enrichment
-from sentinel.events.model import PULSE
-from sentinel.events.rejects import RefusedEventError, reject_from_error
+from sentinel.events.halves import REQUEST, Halves, strip_latency, without_latency
+from sentinel.events.model import PULSE, Event
+from sentinel.events.rejects import RefusedEventError, Reject, reject_from_error
 from sentinel.identity import record_event_id
 from udfs.config_watch import ConfigWatch, watch
 from udfs.dead_letters import place_dead_letters
@@ -26,10 +28,20 @@ RESULT_TYPE: DataType = DataTypes.ROW(
         DataTypes.FIELD("event", DataTypes.STRING()),
         DataTypes.FIELD("dlq", DataTypes.STRING()),
         DataTypes.FIELD("once_key", DataTypes.STRING()),
+        DataTypes.FIELD("part", DataTypes.STRING()),
+        DataTypes.FIELD("halves", DataTypes.STRING()),
     ]
 )
-"""key: tenant|application, which keeps an application on one partition. Exactly one of event and dlq is set.
-once_key: tenant and event id, where the tenant wants each id once."""
+"""key: tenant|application, which keeps an application on one partition. event or dlq: the event as it goes on, or its dead letter; neither for an answer
+that goes by its request. once_key: tenant and event id, where the tenant wants each id once. part, halves: requests and answers to be paired
+(`sentinel.events.halves`), in the row of the first."""
+
+
+Out = dict[str, list[str | None]]
+"""The columns of `RESULT_TYPE`."""
+
+CHUNK = 1_000
+"""Events that are decoded at a time, as in `udfs.inspect_events`."""
 
 
 class AdmitEvents(ScalarFunction):  # type: ignore[misc]
@@ -43,31 +55,76 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
         self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
         self._version = self._watch.current.version
         self._enrichment = Enrichment.of(self._watch.current)
+        # What is loaded stays for good: out of the collector's sight it costs it nothing.
+        gc.collect()
+        gc.freeze()
 
     def eval(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
+        # A batch makes tens of thousands of objects and no cycle among them; collecting in the midst of it would only walk over all of them.
+        gc.disable()
+        try:
+            return self._admit(value, topic, partition, offset, record_time)
+        finally:
+            gc.enable()
+
+    def _admit(self, value: pd.Series, topic: pd.Series, partition: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.DataFrame:
         enrichment = self._current_enrichment()
-        once = self._watch.current.deduplicated_tenants
         now_ms = time.time_ns() // 1_000_000
         values = value.tolist()
         times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
-        out: dict[str, list[str | None]] = {field.name: [None] * len(values) for field in RESULT_TYPE.fields}
-        decoded = decode_batch(values, times_ms.tolist(), normaliser=enrichment.normaliser)
-        for row, event in zip(decoded.rows, decoded.events, strict=True):
-            place = (topic.iat[row], int(partition.iat[row]), int(offset.iat[row])) if event.event_id is None else None
-            try:
-                out["event"][row] = enrichment.finish(_with_id(decoded.rewritten.get(row) or values[row], place), event).decode()
-            except RefusedEventError as error:
-                decoded.rejects.append((row, reject_from_error(error, values[row])))
-            else:
-                out["key"][row] = f"{event.tenant_id}|{event.application_id}"
-                if event.tenant_id in once and place is None:
-                    out["once_key"][row] = f"{event.tenant_id}|{event.event_id}"
-        for row, text in enumerate(values):
-            if text == PULSE:
+        out: Out = {field.name: [None] * len(values) for field in RESULT_TYPE.fields}
+        halves = Halves(self._watch.current.pairing)
+        rejects: list[tuple[int, Reject]] = []
+        for begin in range(0, len(values), CHUNK):
+            decoded = decode_batch(values[begin : begin + CHUNK], times_ms[begin : begin + CHUNK].tolist(), normaliser=enrichment.normaliser)
+            rejects += [(begin + row, reject) for row, reject in decoded.rejects]
+            for row, event in zip(decoded.rows, decoded.events, strict=True):
+                at = begin + row
+                place = (topic.iat[at], int(partition.iat[at]), int(offset.iat[at])) if event.event_id is None else None
+                try:
+                    text = enrichment.finish(_with_id(decoded.rewritten.get(row) or values[at], place), event).decode()
+                except RefusedEventError as error:
+                    rejects.append((at, reject_from_error(error, values[at])))
+                else:
+                    self._pass_on(at, event, text, int(times_ms[at]), out, halves)
+        for row, record in enumerate(values):
+            if record == PULSE:
                 # The jobs behind `llm-events` need the time as well; a key of its own spreads the pulses of the partitions.
                 out["key"][row], out["event"][row] = f"pulse-{partition.iat[row]}", PULSE.decode()
-        place_dead_letters(out["dlq"], decoded.rejects, values, topic, partition, offset, times_ms, now_ms)
+        place_dead_letters(out["dlq"], rejects, values, topic, partition, offset, times_ms, now_ms)
+        for row, reject in rejects if self._watch.current.pairing.anybody else ():
+            self._wait_for_request(row, reject, values[row], int(times_ms[row]), out, halves)
+        for row, part, text in halves.texts():
+            out["part"][row], out["halves"][row] = part, text
         return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in out.items()})
+
+    def _pass_on(self, row: int, event: Event, text: str, time_ms: int, out: Out, halves: Halves) -> None:
+        out["key"][row] = f"{event.tenant_id}|{event.application_id}"
+        once_key = None
+        # An event without an id of its producer has one of its place in Kafka, which no other has.
+        if event.event_id is not None and event.tenant_id in self._watch.current.deduplicated_tenants:
+            once_key = out["once_key"][row] = f"{event.tenant_id}|{event.event_id}"
+        paired = halves.concern(event)
+        if paired:
+            halves.add(row, event, text, time_ms, once_key)
+        if not paired or event.event_type == REQUEST:
+            out["event"][row] = text
+
+    def _wait_for_request(
+        self, row: int, reject: Reject, value: bytes | None, time_ms: int, out: Out, halves: Halves
+    ) -> None:
+        """An answer that does not say how long it took goes on when its request comes, and takes its dead letter along."""
+        found = without_latency(value, reject, time_ms, self._enrichment.normaliser)
+        if found is None or found[1].event_id is None or not halves.concern(found[1]):
+            return
+        canonical, event = found
+        once = f"{event.tenant_id}|{event.event_id}" if event.tenant_id in self._watch.current.deduplicated_tenants else None
+        try:
+            text = strip_latency(self._enrichment.finish(canonical, event))
+        except RefusedEventError:
+            return
+        halves.add(row, event, text, time_ms, once, out["dlq"][row])
+        out["dlq"][row] = None
 
     def _current_enrichment(self) -> Enrichment:
         config = self._watch.current

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyflink.datastream import DataStream
 from pyflink.table import StatementSet, StreamTableEnvironment
 
 from jobs.stages import kafka_sinks
@@ -12,40 +13,48 @@ from udfs.admit_events import RESULT_TYPE, admit_events
 DEDUPLICATED_FOR = "10 min"
 
 
-def admitted(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet, snapshot: bytes) -> None:
-    """Valid events of table `telemetry` into `llm-events`, with their event time; view `refusals` for the others."""
+def admitted(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes) -> DataStream:
+    """Rows of `udfs.admit_events` and the event time, from the table `telemetry`; also registered as view `admitted`."""
     t_env.create_temporary_system_function("admit_events", admit_events(settings.kafka_bootstrap, snapshot))
     columns = ", ".join(f"r.`{field.name}` AS `{field.name}`" for field in RESULT_TYPE.fields)
     table = t_env.sql_query(f"""
         SELECT {columns}, CAST(record_time AS TIMESTAMP_LTZ(3)) AS event_time
         FROM (SELECT admit_events(`value`, `topic`, `partition`, `offset`, CAST(record_time AS TIMESTAMP_LTZ(3))) AS r, record_time FROM telemetry)
     """)
-    view_of(t_env, "admitted", border(t_env, table))
-    t_env.execute_sql("CREATE TEMPORARY VIEW refusals AS SELECT dlq FROM admitted WHERE dlq IS NOT NULL")
+    stream = border(t_env, table)
+    view_of(t_env, "admitted", stream)
+    return stream
+
+
+def passed_on(t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet) -> None:
+    """View `ready` into `llm-events`, with its event time; what is dropped on the way is view `duplicates`."""
     kafka_sinks.timed_records(t_env, settings, "event_records", "llm-events", "events")
     _once(t_env)
     statements.add_insert_sql("""
         INSERT INTO event_records
-        SELECT `key`, `event`, event_time FROM admitted WHERE `event` IS NOT NULL AND once_key IS NULL UNION ALL SELECT `key`, `event`, event_time FROM once
+        SELECT `key`, `event`, event_time FROM ready WHERE once_key IS NULL UNION ALL SELECT `key`, `event`, event_time FROM once
     """)
 
 
 def _once(t_env: StreamTableEnvironment) -> None:
-    """View `once`: of the events whose tenant wants each id once, the first in ten minutes.
+    """Of the events whose tenant wants each id once: view `once` for the first of its id, view `duplicates` (tenant_id, event_time) for the others.
 
-    The state of the query is one flag an id. Its time to live is set while it is translated; that of the other queries stays as it was.
+    The state of the query is one number an id. It lives for ten minutes after the last event of that id: the time to live is set while the query is
+    translated; that of the other queries stays as it was. Counting instead of the planner's own deduplication keeps what is dropped in sight.
     """
     config = t_env.get_config()
     usual = config.get("table.exec.state.ttl", "")
     config.set("table.exec.state.ttl", DEDUPLICATED_FOR)
-    first = border(
+    counted = border(
         t_env,
         t_env.sql_query("""
-            SELECT `key`, `event`, event_time
-            FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY once_key ORDER BY arrived ASC) AS place
-                  FROM (SELECT *, PROCTIME() AS arrived FROM admitted WHERE once_key IS NOT NULL))
-            WHERE place = 1
+            SELECT `key`, `event`, event_time, once_key, COUNT(*) OVER (PARTITION BY once_key ORDER BY arrived) AS place
+            FROM (SELECT *, PROCTIME() AS arrived FROM ready WHERE once_key IS NOT NULL)
         """),
     )
     config.set("table.exec.state.ttl", usual)
-    view_of(t_env, "once", first)
+    view_of(t_env, "counted", counted)
+    t_env.execute_sql("CREATE TEMPORARY VIEW once AS SELECT `key`, `event`, event_time FROM counted WHERE place = 1")
+    t_env.execute_sql("""
+        CREATE TEMPORARY VIEW duplicates AS SELECT SPLIT_INDEX(once_key, '|', 0) AS tenant_id, event_time FROM counted WHERE place > 1
+    """)

@@ -28,7 +28,7 @@ def rollups(t_env: StreamTableEnvironment, settings: JobSettings, statements: St
 
 
 def counters(
-    t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet, panes: bool = True, refusals: bool = True
+    t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet, panes: bool = True, refusals: bool = True, duplicates: bool = False
 ) -> None:
     """Add the inserts that count events by tenant, minute and kind; the kinds are disjoint."""
     columns = "`tenant_id` STRING, `minute` STRING, `kind` STRING, `events` BIGINT"
@@ -43,6 +43,12 @@ def counters(
             FROM (SELECT COALESCE(NULLIF(JSON_VALUE(dlq, '$.tenant_id'), ''), 'unknown') AS tenant_id,
                          SUBSTRING(JSON_VALUE(dlq, '$.record_timestamp'), 1, 16) || ':00Z' AS refused_minute
                   FROM refusals) GROUP BY tenant_id, refused_minute
+        """)
+    if duplicates:
+        statements.add_insert_sql("""
+            INSERT INTO counter_rows SELECT tenant_id, arrived_minute, 'duplicate', COUNT(*)
+            FROM (SELECT tenant_id, DATE_FORMAT(event_time, 'yyyy-MM-dd HH:mm') || ':00Z' AS arrived_minute FROM duplicates)
+            GROUP BY tenant_id, arrived_minute
         """)
 
 

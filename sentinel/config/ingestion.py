@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from sentinel.config.normalisation import Normalisation
+from sentinel.config.pairing import RequestPairing
 from sentinel.config.pricing import Pricing
 from sentinel.config.privacy import Privacy
 from sentinel.config.types import ConfigModel, Name, Port, PositiveDuration, PositiveInt, Secret, Size
@@ -204,6 +205,7 @@ class Ingestion(ConfigModel):
     privacy: Privacy = Privacy()
     pricing: Pricing = Pricing()
     normalisation: Normalisation = Normalisation()
+    pairing: RequestPairing = RequestPairing()
     local: LocalDoor | None = None
     batching: Batching | None = None
 

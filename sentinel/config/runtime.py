@@ -30,6 +30,7 @@ from sentinel.config.runtime_alerting import (
     TimeRange,
 )
 from sentinel.events.normalisation import NormalisationSettings
+from sentinel.events.pairing_settings import PairingSettings
 from sentinel.pricing.table import PricingSettings
 from sentinel.privacy.policy import PrivacySettings
 
@@ -158,6 +159,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True):
     pricing: PricingSettings = PricingSettings()
     normalisation: NormalisationSettings = NormalisationSettings()
     deduplicated_tenants: frozenset[str] = frozenset()
+    pairing: PairingSettings = PairingSettings()
 
     @classmethod
     def from_snapshot(cls, version: int, snapshot: dict[str, Any]) -> "RuntimeConfig":

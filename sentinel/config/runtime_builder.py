@@ -15,6 +15,7 @@ from sentinel.config.runtime_alerting_builder import alerting_parts
 from sentinel.config.runtime_rules import rule_params
 from sentinel.config.units import parse_duration
 from sentinel.events.normalisation import settings_from as normalisation_from
+from sentinel.events.pairing_settings import settings_from as pairing_from
 from sentinel.metrics_vocabulary import METRICS, canonical_metric
 from sentinel.models.place import root_of
 from sentinel.pricing.table import settings_from as pricing_from
@@ -51,6 +52,7 @@ def build_runtime(version: int, snapshot: dict[str, Any]) -> RuntimeConfig:
         pricing=pricing_from(snapshot),
         normalisation=normalisation_from(snapshot),
         deduplicated_tenants=frozenset(name for name, own in snapshot.get("tenants", {}).items() if own.get("deduplicateEvents")),
+        pairing=pairing_from(snapshot),
     )
 
 

@@ -101,7 +101,7 @@ class Enrichment:
             if model is not None and (name := names(model)) is not model:
                 data.model = name
             if not data.cost and data.status == "success":
-                changes = self._cost_changes(data)
+                changes = self.cost_changes(data)
                 if changes:
                     data.cost = changes["cost"]
             metadata = event.metadata
@@ -125,10 +125,10 @@ class Enrichment:
         if model is not None and (name := self._prices.canonical(model)) != model:
             changes = {"model": name, "model_sent": model}
         if not data.cost and data.status == "success":
-            changes.update(self._cost_changes(data))
+            changes.update(self.cost_changes(data))
         return changes
 
-    def _cost_changes(self, data: Data) -> dict[str, Any]:
+    def cost_changes(self, data: Data) -> dict[str, Any]:
         """Cost, source and reason for an answer that names no cost, or 0 with tokens; without tokens there is nothing to compute.
 
         Failed calls keep what they say: providers do not charge for most of them.

@@ -43,6 +43,9 @@ class Redactor:
         self._scanner = shared_scanner()
         self._hash_key = hash_key(settings)
         self._tenant_keys: dict[tuple[bytes, str], bytes] = {}
+        # Asked for every event: the policies themselves would go through all kinds each time.
+        self._default_off = settings.default.is_off
+        self._off = {tenant: policy.is_off for tenant, policy in settings.tenants.items()}
         if self._hash_key is None and settings.wants_hashes:
             raise HashKeyMissingError("expected ingestion.privacy.hashKey (a reference to an environment variable) or hashKeyFile")
 
@@ -57,7 +60,7 @@ class Redactor:
 
     def acts_on(self, tenant_id: str) -> bool:
         """Whether anything may change for the tenant."""
-        return not self.settings.of(tenant_id).is_off
+        return not self._off.get(tenant_id, self._default_off)
 
     def concerns(self, text: str, tenant_id: str) -> bool:
         """Whether the text holds anything on which the tenant's policy acts; cheaper than `redact`."""

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from sentinel.config.errors import ConfigError
 from sentinel.config.load import parse_config
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.events.enrichment import Enrichment
+from sentinel.events.halves import halves_of
 from sentinel.events.model import PULSE
 from tests.support.telemetry import request, response
 from udfs.admit_events import AdmitEvents
@@ -56,3 +58,32 @@ def test_each_id_once_is_the_tenants_choice(wants: bool) -> None:
     found = _admit([content, nameless, response(NOW, "other", "chat")], f"tenants: {{acme: {{deduplicateEvents: {str(wants).lower()}}}}}")
     assert found["once_key"].tolist() == [f"acme|{content['event_id']}" if wants else None, None, None]
     assert json.loads(found["event"][1])["event_id"]
+
+
+def test_only_exchanges_of_tenants_who_want_it_are_paired() -> None:
+    asked, other = request(NOW, "acme", "chat"), request(NOW, "other", "chat") | {"correlation_id": "c"}
+    answered = response(NOW, "acme", "chat") | {"correlation_id": "c"}
+    bare = response(NOW, "acme", "chat") | {"correlation_id": "d"}
+    del bare["data"]["latency_ms"]
+    contents = [asked, asked | {"correlation_id": "c"}, other, answered, bare, bare | {"tenant_id": "other"}]
+    found = _admit(contents, "tenants: {acme: {pairRequests: true}}")
+    assert [text is not None for text in found["event"]] == [True, True, True, False, False, False]
+    halves = [half for text in found["halves"] if text for half in halves_of(text)]
+    assert sorted(json.loads(half.event)["correlation_id"] for half in halves) == ["c", "c", "d"]
+    (waiting,) = [half for half in halves if half.dlq]
+    assert json.loads(waiting.dlq or "")["path"] == "$.data.latency_ms" and "latency_ms" not in json.loads(waiting.event)["data"]
+    assert [letter is not None for letter in found["dlq"]] == [False] * 5 + [True]
+    assert all(part.startswith("acme|") for part in found["part"] if part)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("ingestion: {pairing: {enable: true}}", "did you mean enabled"),
+        ("ingestion: {pairing: {timeout: 2h}}", "3600"),
+        ("tenants: {acme: {pairRequest: true}}", "did you mean pairRequests"),
+    ],
+)
+def test_misspelt_pairing_is_refused(config: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        parse_config(config, "c.yaml")

@@ -60,7 +60,7 @@ def test_every_view_and_column_is_documented(query: Query) -> None:
     views = {row[0] for row in query("SELECT viewname FROM pg_views WHERE schemaname = 'analytics'")}
     assert views == {
         *("anomalies", "alerts", "notifications", "metrics_1m", "shadow_anomalies", "costs_daily", "ingest_totals", "alert_timeline"),
-        *("shield_actions", "incidents"),
+        *("shield_actions", "incidents", "unpaired_requests"),
         *("alert_decisions", "alert_controls"),
     }
 
