@@ -25,6 +25,7 @@ from bench import (
     engine_row,
     enrichment,
     gateway,
+    ingestion,
     latency,
     models,
     nab,
@@ -100,6 +101,7 @@ class Bench:
             ),
             "bare-decode": self.bare_decode,
             "standalone": self.standalone,
+            **{f"ingestion{choice}": lambda choice=choice: self.ingestion(choice) for choice in ingestion.CHOICES},  # type: ignore[misc]
             "zscore-hop": lambda: self.zscore("hop", "decode and validate in the product's Python hop, panes, keyed z-score"),
             "zscore-sql": lambda: self.zscore("sql", "decode in SQL, panes, keyed z-score"),
             "bytewax": lambda: self.bytewax(snapshots=False),
@@ -136,6 +138,11 @@ class Bench:
     def standalone(self) -> Row:
         row = self._row("standalone", "the whole product: validation, rules, panes, detectors, correlation, alerts, all sinks")
         return self._standalone(row, "jobs.standalone", [], self._topic())
+
+    def ingestion(self, choice: str) -> Row:
+        what = {"": "", "-once": ", each id once for all tenants", "-pairing": ", requests and answers paired for all tenants"}[choice]
+        row = self._row(f"ingestion{choice}", f"the ingestion job on {ingestion.SLOTS} slots, written exactly once{what}")
+        return ingestion.run(self.stack, row, self._topic(), choice)
 
     def scale_slots(self, slots: int) -> Row:
         row = self._row(f"scale-slots-{slots}", f"standalone with {slots} slot{'s'[: slots > 1]}")
