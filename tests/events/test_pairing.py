@@ -143,8 +143,10 @@ def test_what_is_restored_goes_on_as_before(snapshots: bool) -> None:
         journal.append(part.changes())
     _on(part, _half(_answer(NOW, latency_ms=1), NOW, key="b"), _half(_answer(NOW), NOW, key="d", dlq="letter"))
     journal.append(part.changes())
+    part.on_time(NOW + DISORDER_MS)
+    journal.append(part.changes())
     restored = Pairing.from_state(part.to_state()) if snapshots else Pairing.from_state(None, journal)
-    assert restored.next_timer() == part.next_timer()
+    assert restored.next_timer() == part.next_timer() == NOW + 60_000
     (passed,), _ = _on(restored, _half(_answer(NOW + 40, latency_ms=1), NOW + 40, key="a"))
     assert _data(passed)["model"] == "model-a"
     letters, unanswered = restored.on_time(NOW + 60_000)
