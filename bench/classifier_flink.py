@@ -1,4 +1,8 @@
-"""The detection job with the injection classifier on: every event a prompt of 40 words, one in twenty an attack. The aim is 15,000 events/s."""
+"""The detection job with the injection classifier on: every event a prompt of 40 words. The aim is 15,000 events/s.
+
+The row is that of one attack in a hundred prompts; an attack costs ten times what a plain prompt costs, for its reasons and its anomaly, so one in
+twenty is beside it in the details.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from bench.classifier_cost import ATTACK_SHARE, prompts
+from bench.classifier_cost import prompts
 from bench.flink_row import run_job
 from bench.row import Row
 from bench.stack import BenchStack, sentinel
@@ -19,6 +23,7 @@ from services.traffic.kafka_out import KafkaSender
 
 TOPIC = "llm-events"
 WORDS = 40
+SHARES = (0.05, 0.01)
 TEXTS = 20_000
 """Different prompts; each is sent again after so many, as the vocabulary of real traffic repeats too."""
 _DETECTOR = {"id": "injection", "type": "ml", "strategy": "classifier", "config": {"fields": ["prompt"]}}
@@ -26,29 +31,34 @@ _DETECTOR = {"id": "injection", "type": "ml", "strategy": "classifier", "config"
 
 def run(stack: BenchStack, row: Row, events: int, keys: int) -> Row:
     """Fill the row: the job with the classifier; in the details the same events without it."""
-    filled = _fill(stack, events, keys)
+    jobs: dict[str, Row] = {}
     try:
-        jobs: dict[str, Row] = {}
-        for name, items in (("without", []), ("with", [_DETECTOR])):
-            _apply(stack, {"detectors": items})
-            stack.cancel_all()
-            stack.empty_tables()
-            own = Row(f"{row.name}-{name}", row.what, row.command)
-            jobs[name] = run_job(stack, own, "jobs.detection", [], "detection", filled)
+        for share in SHARES:
+            filled = _fill(stack, events, keys, share)
+            jobs[f"{share:.0%} attacks"] = _job(stack, row, filled, [_DETECTOR])
+        jobs["without"] = _job(stack, row, filled, [])
     finally:
         stack.cancel_all()
         _apply(stack, {})
-    measured, plain = jobs["with"], jobs["without"]
-    row.rate, row.wall_s, row.events = measured.rate, measured.wall_s, filled.events
+    measured = jobs[f"{SHARES[-1]:.0%} attacks"]
+    row.rate, row.wall_s, row.events = measured.rate, measured.wall_s, events
     row.cpu_s_per_million, row.pss_bytes = measured.cpu_s_per_million, measured.pss_bytes
     row.checkpoints, row.checkpoints_failed, row.restarts = measured.checkpoints, measured.checkpoints_failed, measured.restarts
     row.details = {
         "words of a prompt": WORDS,
-        "share of attacks": ATTACK_SHARE,
-        "events/s without the classifier": round(plain.rate),
-        "CPU s per million without the classifier": plain.cpu_s_per_million,
+        **{
+            name: {"events/s": round(own.rate), "CPU s per million": own.cpu_s_per_million, "restarts": own.restarts}
+            for name, own in jobs.items()
+        },
     }
     return row
+
+
+def _job(stack: BenchStack, row: Row, filled: Filled, items: list[dict[str, Any]]) -> Row:
+    _apply(stack, {"detectors": items})
+    stack.cancel_all()
+    stack.empty_tables()
+    return run_job(stack, Row(row.name, row.what, row.command), "jobs.detection", [], "detection", filled)
 
 
 def _apply(stack: BenchStack, config: dict[str, Any]) -> None:
@@ -58,11 +68,11 @@ def _apply(stack: BenchStack, config: dict[str, Any]) -> None:
     sentinel(stack.layout.home, "config", "apply", str(path))
 
 
-def _fill(stack: BenchStack, events: int, keys: int) -> Filled:
+def _fill(stack: BenchStack, events: int, keys: int, attacks: float) -> Filled:
     recreate(stack.bootstrap, TOPIC)
     # The next row that wants the topic fills it anew.
     (stack.layout.home / f"topic-{TOPIC}.json").unlink(missing_ok=True)
-    texts = prompts(WORDS, TEXTS, ATTACK_SHARE)
+    texts = prompts(WORDS, TEXTS, attacks)
     sender = KafkaSender(stack.bootstrap, TOPIC, lambda s: print(f"  {TOPIC}: {s.acked:,} of {events:,} events", file=sys.stderr))
     begin_ms = int(time.time() * 1000) - events * 1000 // EVENTS_PER_SECOND - 5_000
     stream = bulk_events(events, keys=keys, event_bytes=600, start_ms=begin_ms, rate=EVENTS_PER_SECOND, mix="requests")
