@@ -173,7 +173,7 @@ class Pairing:
         if known is not None and known.waiting is not None:
             answer = _decode(known.waiting.event)
             passed.append(_complete(known.waiting, answer, request, enrichment))
-            self._keep(half.pair_key, Exchange(half.event_ms + DISORDER_MS, answered_ms=_ms(answer.timestamp)))
+            self._keep(half.pair_key, _answered(half.event_ms, answer))
         elif known is not None and known.answered_ms is not None and request.asked_ms <= known.answered_ms:
             return
         elif known is None and len(self._exchanges) >= MOST_OPEN:
@@ -184,7 +184,7 @@ class Pairing:
 
     def _on_answer(self, half: Half, event: _Event, settings: PairingSettings, enrichment: Enrichment, passed: list[Passed]) -> None:
         known = self._exchanges.get(half.pair_key)
-        answered = Exchange(half.event_ms + DISORDER_MS, answered_ms=_ms(event.timestamp))
+        answered = _answered(half.event_ms, event)
         if known is not None and known.request is not None:
             passed.append(_complete(half, event, known.request, enrichment))
             self._keep(half.pair_key, answered)
@@ -202,6 +202,11 @@ class Pairing:
         self._changed.add(key)
         if self._due_ms is None or exchange.expires_ms < self._due_ms:
             self._due_ms = exchange.expires_ms
+
+
+def _answered(event_ms: int, answer: _Event) -> Exchange:
+    # Kept to the end of a stretch of event time: a timer of its own for every second would cost as much as the pairing.
+    return Exchange(-(-(event_ms + DISORDER_MS) // DISORDER_MS) * DISORDER_MS, answered_ms=_ms(answer.timestamp))
 
 
 def _opened(half: Half, event: _Event, copy_prompt: bool) -> Open:

@@ -116,7 +116,7 @@ def test_a_latency_below_zero_is_no_latency() -> None:
 def test_a_copy_of_an_answered_request_opens_nothing_and_a_repeated_call_does() -> None:
     part = Pairing()
     _on(part, _half(_request(), NOW), _half(_answer(NOW + 100, latency_ms=100), NOW + 100), _half(_request(), NOW))
-    assert part.on_time(NOW + 100 + DISORDER_MS) == ([], []) and part.next_timer() is None
+    assert part.on_time(NOW + 2 * DISORDER_MS) == ([], []) and part.next_timer() is None
     _on(part, _half(_request(), NOW), _half(_answer(NOW + 100, latency_ms=100), NOW + 100), _half(_request(NOW + 200), NOW + 200))
     assert part.on_time(NOW + 10**6)[1] == [Unpaired("acme", "chat", NOW + 200, "unanswered")]
 
