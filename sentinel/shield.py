@@ -13,9 +13,12 @@ from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import Definition, DetectorAction
 from sentinel.config.units import parse_duration
 from sentinel.identity import stable_id
+from sentinel.timestamps import from_rfc3339
 
 DEFAULT_DURATION = "1h"
 MAX_ASKED_AGAIN = 50
+MAX_ASKING = 10_000
+"""Anomalies of one alert whose actions its end revokes; beyond that those are forgotten that are over first."""
 PREFIX = "shield_"
 """Of `action`, as the specification names them: `shield_block`, `shield_rate_limit`, …"""
 
@@ -51,6 +54,20 @@ def of_definition(
         _request(stable_id("shield", alert_id, number, *opening), str(settings["action"]), settings, tenant, entities, reason, timestamp)
         for number, settings in enumerate(wanted)
     ]
+
+
+def note_asking(asking: dict[str, int], anomaly_id: str, actions_taken: Sequence[Mapping[str, Any]]) -> None:
+    """Adds to `asking` an anomaly that asked something of Shield, with the end of what it asked for (event time, ms)."""
+    ends = [
+        from_rfc3339(str(action["timestamp"])) + round(float(action.get("duration_s", 0)) * 1000)
+        for action in actions_taken
+        if str(action.get("action", "")).startswith(PREFIX)
+    ]
+    if not ends:
+        return
+    asking[anomaly_id] = max(ends)
+    if len(asking) > MAX_ASKING:
+        del asking[min(asking, key=lambda name: asking[name])]
 
 
 def ask_again(asked: list[dict[str, Any]], actions_taken: Sequence[Mapping[str, Any]], reopened: int, timestamp: str) -> None:

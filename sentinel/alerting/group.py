@@ -169,6 +169,7 @@ class AlertGroup:
         if state.phase == "resolved":
             untold = bool(state.clocks)
             state = self._begin_again(reopen=was_known or untold or self._alert_id(first_seen) == state.alert_id, at=last_seen)
+        shield.note_asking(state.asking, anomaly.anomaly_id, anomaly.actions_taken)
         if was_known and state.reopened:
             shield.ask_again(state.shield_again, anomaly.actions_taken, state.reopened, to_rfc3339(state.reopened_at))
         name, is_new = members.report(

@@ -68,6 +68,7 @@ def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecor
         fingerprint=fingerprint({"tenant_id": key.tenant_id, "definition_id": key.definition_id, **dict(key.group)}),
         reopened=state.reopened,
         shield=[] if resolved else [*asked, *state.shield_again],
+        shield_anomaly_ids=[name for name in state.asking if name not in state.anomaly_ids] if resolved else [],
     )
 
 

@@ -44,6 +44,8 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     """How often it was taken up again after its end."""
     shield: list[dict[str, Any]] = []
     """What Shield is asked to enforce while the alert fires (`sentinel.shield`)."""
+    shield_anomaly_ids: list[str] = []
+    """Of an alert that is over: anomalies beyond `anomaly_ids` that asked something of Shield, for it to be revoked."""
 
     def to_json(self) -> bytes:
         """The record as UTF-8 JSON; equal records give equal bytes."""

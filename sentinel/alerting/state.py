@@ -88,6 +88,7 @@ class GroupState(msgspec.Struct, array_like=True):
 
     `log` goes by receiver; `ends` are times at which label sets ended (for flap damping). `reopened` counts how often the alert was taken up
     again after its end, `reopened_at` (event time) is when last, and `shield_again` holds what its anomalies asked of Shield and that end revoked.
+    `asking`: anomalies that asked something of Shield, and when the last of it is over (event time).
     """
 
     phase: Phase = "pending"
@@ -116,6 +117,7 @@ class GroupState(msgspec.Struct, array_like=True):
     reopened: int = 0
     reopened_at: int = 0
     shield_again: list[dict[str, Any]] = []
+    asking: dict[str, int] = {}
 
     @property
     def acknowledged(self) -> bool:

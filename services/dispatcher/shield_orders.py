@@ -78,6 +78,7 @@ class _Alert(msgspec.Struct, kw_only=True):
     anomaly_ids: list[str] = []
     reopened: int = 0
     shield: list[Request] = []
+    shield_anomaly_ids: list[str] = []
 
 
 def parse(value: bytes) -> Order:
@@ -121,7 +122,7 @@ def _of_alert(alert: _Alert) -> Order:
         tenant_id=alert.tenant_id,
         title=f"alert {alert.alert_id} {'is over' if release else 'fires'}",
         alert_id=alert.alert_id,
-        anomaly_ids=alert.anomaly_ids,
+        anomaly_ids=[*alert.anomaly_ids, *alert.shield_anomaly_ids],
         requests=[] if release else alert.shield,
         release=release,
         context={name: text for name, text in context.items() if text},

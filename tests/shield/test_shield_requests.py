@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sentinel import shield
 from sentinel.alerting.group import AlertGroup
 from sentinel.alerting.matching import match
 from sentinel.alerting.records import AlertRecord
@@ -92,6 +93,31 @@ def test_an_alert_asks_while_it_fires_and_its_end_releases() -> None:
     release = parse(over.to_json())
     assert (release.release, release.alert_id, release.anomaly_ids) == (True, fires.alert_id, ["an-1"])
     assert over.shield == []
+
+
+def test_the_end_of_an_alert_names_every_anomaly_that_asked() -> None:
+    """Its record shows 50 anomalies; what others asked of Shield is revoked as well."""
+    config = RuntimeConfig.from_snapshot(1, parse_config(CONFIG, "test").config.to_snapshot())
+    block = [DetectorAction(shield="block")]
+    (key,) = match(found(), config)
+    group = AlertGroup.from_state(key, None, config)
+    for number in range(130):
+        anomaly = found(f"u-{number}", f"an-{number}")
+        anomaly.actions_taken = of_detector(block, anomaly) if number % 2 else []
+        group.on_anomaly(anomaly, 1_000)
+        group = AlertGroup.from_state(key.to_text(), group.to_state(), config)
+    (over,) = [record for record in group.on_timer(10_000_000) if isinstance(record, AlertRecord) and record.status == "resolved"]
+    assert len(over.anomaly_ids) == 50
+    assert set(parse(over.to_json()).anomaly_ids) == {*over.anomaly_ids, *(f"an-{number}" for number in range(1, 130, 2))}
+
+
+def test_what_is_over_first_is_forgotten_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shield, "MAX_ASKING", 2)
+    asking: dict[str, int] = {}
+    for name, duration in (("long", "2h"), ("short", "1m"), ("usual", "1h")):
+        shield.note_asking(asking, name, of_detector([DetectorAction(shield="block", shield_config={"duration": duration})], found(name=name)))
+    shield.note_asking(asking, "nothing", [{"action": "alert_created"}])
+    assert list(asking) == ["long", "usual"]
 
 
 def test_correlation_asks_with_the_first_record_of_an_anomaly() -> None:
