@@ -134,7 +134,9 @@ def _view(group: Group, mutes: dict[str, str], entry: LogEntry | None, now: int,
     told = set(entry.firing) if entry is not None and not strict else set[str]()
     visible = firing - mutes.keys()
     acknowledged = bool(visible) and all(group.alerts[name].acknowledged for name in visible)
-    return View(visible, {name for name in over if name not in mutes or name in told}, firing & mutes.keys(), acknowledged)
+    # Alertmanager forgets at its next message who was told of what a mute covers by then, and tells of it again afterwards.
+    covered = set[str]() if strict else firing & mutes.keys()
+    return View(visible, {name for name in over if name not in mutes or name in told}, covered, acknowledged)
 
 
 def _plan(group: Group, integration: Integration, key: str, reason: Reason, view: View, mutes: dict[str, str]) -> Plan:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from alertmanager_twin import Twin, binary, version
+from random_timelines import draw, routes_that_differ
 from scenarios import SCENARIOS, Scenario
 
 from sentinel.alerting.routing import build_tree
@@ -27,6 +28,7 @@ VERSION = version(PROGRAM) if PROGRAM else (0, 0)
 COMPARED = [scenario for scenario in SCENARIOS if scenario.since <= VERSION]
 SLACK_S = 0.9
 RECORDED: dict[str, list[dict[str, Any]]] = json.loads(Path(__file__).with_name("recorded_alertmanager.json").read_text())
+RANDOM: dict[str, list[dict[str, Any]]] = json.loads(Path(__file__).with_name("recorded_random.json").read_text())
 
 TREE = """
 route:
@@ -118,3 +120,16 @@ def test_routes_as_amtool_finds_them(labels: dict[str, str], tmp_path: Path) -> 
     done = subprocess.run([amtool, "config", "routes", "test", f"--config.file={file}", *arguments], capture_output=True, text=True)
     routes = build_tree(load_trial(file).config).resolve(labels)
     assert ",".join(name for route in routes for name in route.receivers) == done.stdout.strip()
+
+
+@pytest.mark.parametrize("seed", list(RANDOM))
+def test_random_timelines_as_recorded(seed: str, tmp_path: Path) -> None:
+    check_same(ours(draw(int(seed)), tmp_path), RANDOM[seed])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_routes_as_amtool_finds_them(seed: int, tmp_path: Path) -> None:
+    amtool = shutil.which("amtool")
+    if amtool is None:
+        pytest.skip("no amtool on this machine (Debian's prometheus-alertmanager)")
+    assert routes_that_differ(amtool, seed, 12, tmp_path) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,13 @@ DAYS = {
 """Hours of the day in UTC (those above 24 are of the next day) in which each zone is told, ends not included."""
 
 
+ROWS = re.findall(
+    r"^\| (\d{4}-\d\d-\d\d) \| (\S+/\S+) \| (.+) \|$",
+    (Path(__file__).resolve().parents[2] / "docs" / "alerting.md").read_text(),
+    re.MULTILINE,
+)
+
+
 def quarters(start: str, end: str) -> set[int]:
     first, last = (int(text[:2]) * 60 + int(text[3:]) for text in (start, end))
     return set(range(first, last, 15))
@@ -62,3 +70,18 @@ def test_everybody_is_told_in_their_own_hours(day: str, tmp_path: Path) -> None:
     for zone in ZONES:
         told = {720 + line["at"] // 60 for line in lines if line["groupLabels"]["zone"] == zone}
         assert told == set().union(*(quarters(*span) for span in DAYS[day][zone])), zone
+
+
+def test_the_table_in_the_documentation_is_what_is_told() -> None:
+    told = {
+        (day, zone): ", ".join(f"{clock(start)}–{clock(end)}" for start, end in spans)
+        for day, zones in DAYS.items()
+        for zone, spans in zones.items()
+    }
+    assert {(day, zone): cell for day, zone, cell in ROWS} == told
+
+
+def clock(text: str) -> str:
+    """The hour of the next day, marked, where it is above 24."""
+    hour = int(text[:2])
+    return text if hour < 24 else f"{hour - 24:02d}{text[2:]}⁺"
