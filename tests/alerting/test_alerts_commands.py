@@ -14,7 +14,8 @@ from sentinel.config.matchers import parse_matcher
 from services.cli.main import run
 
 ALERTMANAGER = """
-global: {resolve_timeout: 2m, smtp_smarthost: "mail:25", smtp_from: a@b.c, slack_api_url: "https://hooks.slack.com/services/SECRET"}
+global: {resolve_timeout: 2m, http_config: {proxy_url: "http://p"},
+  smtp_smarthost: "mail:25", smtp_from: a@b.c, slack_api_url: "https://hooks.slack.com/services/SECRET"}
 route:
   receiver: Team X
   group_by: ["..."]
@@ -31,6 +32,10 @@ receivers:
   - name: none
   - name: genie
     opsgenie_configs: [{api_key: OPSECRET}]
+  - name: rooms
+    msteamsv2_configs: [{webhook_url: "https://t.example.org/TEAMSECRET"}]
+    telegram_configs: [{bot_token: TGSECRET, chat_id: 12}]
+    wechat_configs: [{corp_id: c}]
   - name: hook
     webhook_configs: [{url: "https://u:s3cr3t-one@h/", http_config: {basic_auth: {username: u, password: s3cr3t-two}, proxy_url: "http://p"}}]
 inhibit_rules:
@@ -68,7 +73,8 @@ def test_import_makes_a_configuration_that_is_valid_and_routes_alike(
     said, written = capsys.readouterr().err, output.read_text()
     for secret in ("SECRET", "s3cr3t", "0123456789abcdef"):
         assert secret not in written and secret not in said
-    for part in ("html", "opsgenie_configs", "proxy_url", "templates", "tracing", "route.routes[1].labels"):
+    converted_otherwise = ("wechat_configs: this kind", "ROOMS_URL as apprise takes it: tgram://BOT_TOKEN/CHAT_ID", "global.http_config")
+    for part in (*converted_otherwise, "html", "proxy_url", "templates", "tracing", "route.routes[1].labels"):
         assert part in said, part
     assert run(["config", "validate", str(output)]) == 0
     alerting = yaml.safe_load(written)["alerting"]
@@ -78,11 +84,14 @@ def test_import_makes_a_configuration_that_is_valid_and_routes_alike(
         ("Team-X-2", "slack", True),
         ("pager", "pagerduty", True),
         ("hook", "webhook", True),
+        ("genie", "apprise", True),
+        ("rooms-2", "teams", True),
+        ("rooms-1", "apprise", True),
     }
     assert {item["name"]: item["receivers"] for item in alerting["receiverGroups"]} == {
         "Team X": ["Team-X", "Team-X-2"],
         "none": [],
-        "genie": [],
+        "rooms": ["rooms-1", "rooms-2"],
     }
     capsys.readouterr()
     assert run(["alerts", "routes", "test", "--config", str(output), "severity=critical", "team=ml", "env=prod"]) == 0

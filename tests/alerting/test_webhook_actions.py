@@ -109,3 +109,22 @@ def test_escalation_is_of_the_routes_and_tells_each_receiver_once() -> None:
     """Two routes and a webhook tell about the alert; one policy means one escalation."""
     text = text_of("{type: notification}, " + HOOK, "alert_id: slow, escalation: up")
     assert sorted(told(text, until_ms=100_000)) == ["boss", "hook", "mail", "webhook-slow-1"]
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        ("{type: notification, config: {recievers: [boss]}}", "config.recievers: expected a known key; did you mean receivers?"),
+        ("{type: incident, config: {severty: P1}}", "config.severty: expected a known key; did you mean severity?"),
+    ],
+)
+def test_a_misspelt_setting_of_an_action_is_refused(action: str, expected: str) -> None:
+    """Else the routes would tell others than were meant."""
+    with pytest.raises(ConfigError) as refused:
+        parse_config(text_of(action), "test")
+    assert expected in str(refused.value)
+
+
+def test_a_message_template_that_is_not_there_is_warned_of() -> None:
+    loaded = parse_config(text_of("{type: notification, config: {template: critical-anomaly, priority: high}}"), "test")
+    assert ["alerting.templates has no critical-anomaly: the usual message is sent" in str(warning) for warning in loaded.warnings].count(True) == 1

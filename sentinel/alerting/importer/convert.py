@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel.alerting.importer.matchers import matcher_text, read_matchers
-from sentinel.alerting.importer.receivers import ImportedReceivers, import_receivers
+from sentinel.alerting.importer.receivers import ImportedReceivers, import_receivers, unused_defaults
 from sentinel.config.errors import ConfigError, Problem, nearest
 
 _ROUTE_KEYS = frozenset(
@@ -20,7 +20,8 @@ _TIME_KEYS = ("times", "weekdays", "days_of_month", "months", "years", "location
 
 @dataclass
 class Imported:
-    """Our configuration document, what could not be converted, and the environment variables that have to hold the secrets."""
+    """Our configuration document, what could not be converted, and the environment variables that have to hold the secrets (where it is not plain,
+    with the form that they have)."""
 
     document: dict[str, Any]
     notes: list[str]
@@ -74,6 +75,7 @@ class _Import:
         if document.get("templates"):
             self._notes.append("templates: message templates are Go's; ours are written with the definitions")
         self._notes += [f"{key}: has no counterpart" for key in document if key not in _TOP]
+        self._notes += [f"global.{key}: has no counterpart" for key in unused_defaults(defaults)]
         if self._problems:
             raise ConfigError(self._problems)
         return Imported({"version": "v1", "alerting": alerting}, self._notes + receivers.notes, receivers.secrets, receivers)

@@ -49,7 +49,25 @@ _KEYS: Final[dict[str, dict[str, str]]] = {
         "service_key_file": "serviceKeyFile",
         "url": "url",
     },
+    "msteams": {"webhook_url": "webhookUrl", "webhook_url_file": "webhookUrlFile"},
+    "msteamsv2": {"webhook_url": "webhookUrl", "webhook_url_file": "webhookUrlFile"},
 }
+_TYPES: Final = {"msteams": "teams", "msteamsv2": "teams"}
+"""Kinds that have another name here."""
+
+_APPRISE: Final = {
+    "opsgenie": "opsgenie://API_KEY",
+    "victorops": "splunk://ROUTING_KEY@API_KEY",
+    "pushover": "pover://USER_KEY@TOKEN",
+    "sns": "sns://ACCESS_KEY/SECRET_KEY/REGION/TOPIC",
+    "telegram": "tgram://BOT_TOKEN/CHAT_ID",
+    "discord": "discord://WEBHOOK_ID/WEBHOOK_TOKEN",
+    "webex": "wxteams://WEBHOOK_TOKEN",
+    "rocketchat": "rockets://USER:PASSWORD@HOST/#CHANNEL",
+    "mattermost": "mmosts://HOST/WEBHOOK_TOKEN",
+}
+"""Kinds that apprise tells, and the URL that has to lie in the secret: it holds credentials, so it is not written into the file."""
+
 _SECRETS: Final = frozenset({"authPassword", "webhookUrl", "routingKey", "serviceKey"})
 _GLOBAL: Final = {
     "email": {
@@ -110,12 +128,19 @@ def _members(name: str, item: dict[str, Any], defaults: dict[str, Any], result: 
             resolved = bool(settings.get("send_resolved", sends))
             integrations.append((kind, resolved))
             place = f"receiver {name}: {kind}_configs"
+            if kind in _APPRISE:
+                free = _free(_plain(name), used)
+                members.append(
+                    {"name": free, "type": "apprise", "sendResolved": resolved, "config": {"url": _by_apprise(free, kind, result)}}
+                )
+                result.notes.append(f"{place}: told by apprise: title and text alone, settings other than the address have no counterpart")
+                continue
             if kind not in _KEYS:
                 result.notes.append(f"{place}: this kind of receiver has no counterpart; nobody is told by it")
                 continue
             free = _free(_plain(name), used)
             config = _settings(free, kind, settings, defaults, place, result)
-            members.append({"name": free, "type": kind, "sendResolved": resolved, "config": config})
+            members.append({"name": free, "type": _TYPES.get(kind, kind), "sendResolved": resolved, "config": config})
     known = {"name", *(f"{kind}_configs" for kind in SENDS_RESOLVED)}
     result.notes += [f"receiver {name}: {key} has no counterpart" for key in item if key not in known]
     return members
@@ -125,7 +150,7 @@ def _settings(
     name: str, kind: str, settings: dict[str, Any], defaults: dict[str, Any], place: str, result: ImportedReceivers
 ) -> dict[str, Any]:
     given = {key: defaults[source] for key, source in _GLOBAL.get(kind, {}).items() if source in defaults} | settings
-    if any(f"{key}_file" in settings for key in ("api_url", "routing_key", "service_key", "auth_password")):
+    if any(f"{key}_file" in settings for key in ("api_url", "routing_key", "service_key", "auth_password", "webhook_url")):
         given = {key: value for key, value in given.items() if f"{key}_file" not in settings}
     config: dict[str, Any] = {}
     for key, value in given.items():
@@ -161,6 +186,18 @@ def _credentials(name: str, http: dict[str, Any], config: dict[str, Any], place:
                 config["bearerToken"] = _reference(name, "bearerToken", result)
         else:
             result.notes.append(f"{place}: http_config.{key} has no counterpart")
+
+
+def _by_apprise(name: str, kind: str, result: ImportedReceivers) -> str:
+    reference = _reference(name, "url", result)
+    result.secrets[-1] += f" as apprise takes it: {_APPRISE[kind]}"
+    return reference
+
+
+def unused_defaults(defaults: dict[str, Any]) -> list[str]:
+    """Keys of `global` that nothing here takes up; addresses and keys of services that apprise tells are part of its URL."""
+    known = {"resolve_timeout", *(source for keys in _GLOBAL.values() for source in keys.values())}
+    return [key for key in defaults if key not in known and key.split("_")[0] not in _APPRISE]
 
 
 def _reference(name: str, key: str, result: ImportedReceivers) -> str:
