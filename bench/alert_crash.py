@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 
 from bench.alert_receiver import Receiver
-from bench.alert_storm import TOPIC, anomaly, apply_configuration, send
+from bench.alert_storm import NOTIFIED, TOPIC, anomaly, apply_configuration, send
 from bench.alertmanager import Alertmanager, batches_of
 from bench.sampling import service_roots
 from bench.stack import DEFAULT_HOME, bring_up, sentinel
-from bench.topic import start_at_end
+from bench.topic import end_offset, start_at_end
 from sentinel.anomaly import Anomaly
 from services.stack.submit import wait_running
 from services.traffic.kafka_out import KafkaSender
@@ -66,6 +66,8 @@ def _ours(home: Path, alerts: list[Anomaly], per_second: int) -> str:
         stack = bring_up(home)
         sentinel(home, "up", "--dispatcher")
         apply_configuration(home, receiver.url)
+        if end_offset(stack.bootstrap, NOTIFIED):
+            raise SystemExit(f"bench: {NOTIFIED} holds messages of an earlier run, which the dispatcher would send first: give --home a new folder")
         group = f"bench-crash-{uuid.uuid4().hex[:8]}"
         start_at_end(stack.bootstrap, f"{group}-alerting", TOPIC)
         stack.submit("alerting", "jobs.alerting", [], {"SENTINEL_KAFKA_GROUP": group})
