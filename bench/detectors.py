@@ -1,7 +1,7 @@
 """What detectors cost: in the detection job with 10 and with 100 of them over 1,000 keys, in plain Python, and beside River and PyOD.
 
-The aims: 100 detectors on 1,000 keys at 60,000 events/s (a pane holds ten events), a hundred at most a third slower than ten, and less
-than 4 kB of state a key and detector.
+The aims: 100 detectors on 1,000 keys at 60,000 events/s (a pane then holds sixty events), a hundred at most a third slower than ten, and
+less than 4 kB of state a key and detector.
 """
 
 from __future__ import annotations

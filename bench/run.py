@@ -39,7 +39,7 @@ from bench.figures import compare_outliers
 from bench.flink_row import run_job
 from bench.row import Row, outlier_fields
 from bench.stack import DEFAULT_HOME, BenchStack, bring_up, sentinel
-from bench.topic import Filled, fill, read_values, recreate
+from bench.topic import CATCH_UP_PER_SECOND, Filled, fill, read_values, recreate
 from services.stack.paths import project_root
 
 EVENTS = 4_000_000
@@ -82,7 +82,7 @@ class Bench:
             "detectors": lambda: detectors.run(
                 self.stack,
                 self._row("detectors", "detection job with 10 and 100 detectors on 1,000 keys; the same in plain Python, beside River and PyOD"),
-                QUICK_EVENTS if self.quick else min(self.events, 1_500_000), KEYS, self.quick,
+                self.events, KEYS, self.quick,
             ),
             "engine-cost": lambda: engine_cost.run(
                 self._row("engine-cost", "10, 30 and 100 detectors on panes, one core, no Flink"), self.quick
@@ -101,6 +101,7 @@ class Bench:
             ),
             "bare-decode": self.bare_decode,
             "standalone": self.standalone,
+            "catch-up": self.catch_up,
             **{f"ingestion{choice}": lambda choice=choice: self.ingestion(choice) for choice in ingestion.CHOICES},  # type: ignore[misc]
             "zscore-hop": lambda: self.zscore("hop", "decode and validate in the product's Python hop, panes, keyed z-score"),
             "zscore-sql": lambda: self.zscore("sql", "decode in SQL, panes, keyed z-score"),
@@ -138,6 +139,11 @@ class Bench:
     def standalone(self) -> Row:
         row = self._row("standalone", "the whole product: validation, rules, panes, detectors, correlation, alerts, all sinks")
         return self._standalone(row, "jobs.standalone", [], self._topic())
+
+    def catch_up(self) -> Row:
+        filled = fill(self.stack.bootstrap, self.stack.layout.home, "bench-catch-up", self.events, KEYS, CATCH_UP_PER_SECOND)
+        row = self._row("catch-up", f"the same on a backlog of {CATCH_UP_PER_SECOND:,} events a second, read faster than it happened")
+        return self._standalone(row, "jobs.standalone", [], filled)
 
     def ingestion(self, choice: str) -> Row:
         what = {"": "", "-once": ", each id once for all tenants", "-pairing": ", requests and answers paired for all tenants"}[choice]

@@ -17,8 +17,13 @@ from services.traffic.kafka_out import KafkaSender
 
 PARTITIONS = 4
 EVENT_BYTES = 900
-EVENTS_PER_SECOND = 10_000
-"""Of event time, not of loading."""
+EVENTS_PER_SECOND = 50_000
+"""Of event time, not of loading: about the rate at which the job is measured, so that a pane holds what it would hold live."""
+CATCH_UP_PER_SECOND = 10_000
+"""Of event time in a backlog that is read several times faster than it happened: each pane holds less, and there are more of them an event."""
+LEARNING_S = 70
+"""Detectors judge nothing in their first minute. The first events come slowly, so that it is over before the steady window begins."""
+LEARNING_SHARE = 0.175
 OUTLIERS = 20
 OUTLIER_FACTOR = 50.0
 PULSES = 1.02
@@ -38,20 +43,23 @@ class Filled(msgspec.Struct):
     planted: list[str]
     learning: list[str]
     seconds: float = 0.0
+    rate: int = 0
 
 
-def fill(bootstrap: str, home: Path, topic: str, events: int, keys: int) -> Filled:
+def fill(bootstrap: str, home: Path, topic: str, events: int, keys: int, rate: int = EVENTS_PER_SECOND) -> Filled:
     """Fill `topic`, unless it holds these very events from an earlier run (and pulses behind them, `services.pulse`)."""
     manifest = home / f"topic-{topic}.json"
     if manifest.exists():
         known = msgspec.json.decode(manifest.read_bytes(), type=Filled)
-        if known.events == events + TAIL_EVENTS and known.keys == keys and _untouched(known, end_offset(bootstrap, topic)):
+        if known.events == events + TAIL_EVENTS and (known.keys, known.rate) == (keys, rate) and _untouched(known, end_offset(bootstrap, topic)):
             return known
     recreate(bootstrap, topic)
     every = max(2, events // OUTLIERS // 2 * 2)
     planted: list[str] = []
     learning: list[str] = []
-    begin_ms = int(time.time() * 1000) - events * 1000 // EVENTS_PER_SECOND - TAIL_GAP_MS - 5_000
+    slow = int(events * LEARNING_SHARE)
+    length_ms = LEARNING_S * 1000 + (events - slow) * 1000 // rate
+    begin_ms = int(time.time() * 1000) - length_ms - TAIL_GAP_MS - 5_000
     sender = KafkaSender(bootstrap, topic, lambda s: print(f"  {topic}: {s.acked:,} of {events:,} events", file=sys.stderr))
     began = time.monotonic()
     stream = bulk_events(
@@ -59,9 +67,10 @@ def fill(bootstrap: str, home: Path, topic: str, events: int, keys: int) -> Fill
         keys=keys,
         event_bytes=EVENT_BYTES,
         start_ms=begin_ms,
-        rate=EVENTS_PER_SECOND,
+        rate=rate,
         outlier_every=every,
         outlier_factor=OUTLIER_FACTOR,
+        slow_start=(slow, slow / LEARNING_S),
     )
     # Half of the events are responses; with twice the warm-up on the average no key is still learning.
     learned = keys * WARM_UP * 2 * 2
@@ -69,13 +78,13 @@ def fill(bootstrap: str, home: Path, topic: str, events: int, keys: int) -> Fill
         sender.send(ts_ms, key, value)
         if (index + 1) % every == 0:
             (planted if index >= learned else learning).append(json.loads(value)["event_id"])
-    tail_ms = begin_ms + events * 1000 // EVENTS_PER_SECOND + TAIL_GAP_MS
+    tail_ms = begin_ms + length_ms + TAIL_GAP_MS
     for ts_ms, key, value in bulk_events(
-        TAIL_EVENTS, seed=2, keys=keys, event_bytes=EVENT_BYTES, start_ms=tail_ms, rate=EVENTS_PER_SECOND, mix="requests"
+        TAIL_EVENTS, seed=2, keys=keys, event_bytes=EVENT_BYTES, start_ms=tail_ms, rate=rate, mix="requests"
     ):
         sender.send(ts_ms, key, value)
     sender.finish()
-    filled = Filled(topic, end_offset(bootstrap, topic), keys, planted, learning, time.monotonic() - began)
+    filled = Filled(topic, end_offset(bootstrap, topic), keys, planted, learning, time.monotonic() - began, rate)
     manifest.write_bytes(msgspec.json.encode(filled))
     return filled
 

@@ -63,14 +63,16 @@ def bulk_events(
     error_share: float = 0.01,
     outlier_every: int = 0,
     outlier_factor: float = 50.0,
+    slow_start: tuple[int, float] = (0, 1.0),
 ) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield `count` tuples (event time in epoch ms, Kafka key `tenant|application`, JSON bytes of about `event_bytes`).
 
-    Event times rise evenly by 1/`rate` s from `start_ms`. Keys are drawn evenly, latency and tokens lognormally around medians of the key.
+    Event times rise evenly by 1/`rate` s from `start_ms`; those of the first `slow_start[0]` events by 1/`slow_start[1]` s. Keys are drawn
+    evenly, latency and tokens lognormally around medians of the key.
     `mix`: only responses, only requests, or both in turn. With `outlier_every` n every n-th event (0-based indices n-1, 2n-1, ...) has its
     latency multiplied by `outlier_factor`, if it is a response.
     """
-    for name, value in (("keys", keys), ("rate", rate), ("count + 1", count + 1)):
+    for name, value in (("keys", keys), ("rate", rate), ("count + 1", count + 1), ("slow_start[1]", slow_start[1])):
         if value <= 0:
             raise ValueError(f"{name}: expected a number above 0, found {value}")
     table = bulk_keys(keys)
@@ -97,18 +99,20 @@ def bulk_events(
         failed = (rng.random(n) < error_share).tolist()
         user = np.searchsorted(user_cum, rng.random(n)).tolist()
         rand = rng.integers(0, 1 << 32, (n, 2)).tolist()
-        times = (start_ms + (base + np.arange(n)) * 1000.0 / rate).astype(np.int64).tolist()
+        index = base + np.arange(n)
+        slow = np.minimum(index, slow_start[0])
+        times = (start_ms + slow * 1000.0 / slow_start[1] + (index - slow) * 1000.0 / rate).astype(np.int64).tolist()
         cost = ((prompt * 2.5 + completion * 10.0) / 1e6).tolist()
         stamp, stamp_ms = b"", -1
         rows = zip(key.tolist(), latency.tolist(), completion.tolist(), prompt.tolist(), failed, user, rand, times, cost, strict=True)
-        for index, (k, lat, c_tok, p_tok, bad, u, (r1, r2), ts_ms, usd) in enumerate(rows, base):
+        for number, (k, lat, c_tok, p_tok, bad, u, (r1, r2), ts_ms, usd) in enumerate(rows, base):
             if ts_ms != stamp_ms:
                 stamp, stamp_ms = format_ms(ts_ms).encode(), ts_ms
-            is_request = mix == "requests" or (mix == "calls" and index % 2 == 0)
+            is_request = mix == "requests" or (mix == "calls" and number % 2 == 0)
             # Request and response of a pair share the correlation id; the event id holds the index and so never repeats within a run.
-            correlation = index // 2 if mix == "calls" else index
+            correlation = number // 2 if mix == "calls" else number
             head = _HEAD % (
-                r1, r2 >> 16, r2 & 0xFFF, seed & 0xFFF, index, stamp,
+                r1, r2 >> 16, r2 & 0xFFF, seed & 0xFFF, number, stamp,
                 b"llm.request" if is_request else b"llm.response", identity[k], correlation,
             )  # fmt: skip
             if is_request:
