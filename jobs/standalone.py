@@ -23,7 +23,7 @@ JOB = "standalone"
 
 def main() -> None:
     settings = JobSettings()
-    snapshot = read_snapshot(settings.kafka_bootstrap)
+    snapshot = read_snapshot(settings.kafka)
     environment, t_env = create_environment(JOB)
     statements = t_env.create_statement_set()
 

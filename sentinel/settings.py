@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentinel.kafka_access import KafkaAccess
+
 
 class JobSettings(BaseSettings):
     """Addresses and switches of a job. Secrets never come from a command line."""
@@ -26,6 +28,11 @@ class JobSettings(BaseSettings):
         60_000, ge=100, description="after this long without records or pulses a partition no longer holds event time back"
     )
     hop_delivery: str = Field("exactly-once", pattern="^(exactly-once|at-least-once)$", description="guarantee of the topics between jobs")
+
+    @property
+    def kafka(self) -> KafkaAccess:
+        """Address and login. Raises KafkaAccessError."""
+        return KafkaAccess.of(self.kafka_bootstrap)
 
     def database_password(self) -> str:
         """The password of `jdbc_user`."""

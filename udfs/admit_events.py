@@ -19,6 +19,7 @@ from sentinel.events.halves import REQUEST, Halves, strip_latency, without_laten
 from sentinel.events.model import PULSE, Event
 from sentinel.events.rejects import RefusedEventError, Reject, reject_from_error
 from sentinel.identity import record_event_id
+from sentinel.kafka_access import KafkaAccess
 from udfs.config_watch import ConfigWatch, watch
 from udfs.dead_letters import place_dead_letters
 
@@ -47,12 +48,12 @@ CHUNK = 1_000
 class AdmitEvents(ScalarFunction):  # type: ignore[misc]
     """Vectorised: (value, topic, partition, offset, record time) -> ROW of `RESULT_TYPE`."""
 
-    def __init__(self, bootstrap: str, snapshot: bytes) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess, snapshot: bytes) -> None:
+        self._kafka = kafka
         self._snapshot = snapshot
 
     def open(self, function_context: FunctionContext) -> None:
-        self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
+        self._watch: ConfigWatch = watch(self._kafka, self._snapshot)
         self._version = self._watch.current.version
         self._enrichment = Enrichment.of(self._watch.current)
         # What is loaded stays for good: out of the collector's sight it costs it nothing.
@@ -142,6 +143,6 @@ def _with_id(value: bytes, place: tuple[str, int, int] | None) -> bytes:
     return msgspec.json.encode(document)
 
 
-def admit_events(bootstrap: str, snapshot: bytes) -> Any:
+def admit_events(kafka: KafkaAccess, snapshot: bytes) -> Any:
     """The function to register: `admit_events(value, topic, partition, offset, record_time)`."""
-    return udf(AdmitEvents(bootstrap, snapshot), result_type=RESULT_TYPE, func_type="pandas", name="admit_events")
+    return udf(AdmitEvents(kafka, snapshot), result_type=RESULT_TYPE, func_type="pandas", name="admit_events")

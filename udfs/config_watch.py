@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from sentinel.config.runtime import RuntimeConfig
+from sentinel.kafka_access import KafkaAccess, KafkaAccessError
 
 CONFIG_TOPIC = "sentinel-config"
 _POLL_MS = 200
@@ -24,8 +25,8 @@ _log = logging.getLogger(__name__)
 class ConfigWatch:
     """The newest configuration version seen; starts from the snapshot that the job was submitted with."""
 
-    def __init__(self, bootstrap: str, snapshot: bytes) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess, snapshot: bytes) -> None:
+        self._kafka = kafka
         self._current = RuntimeConfig.from_record(snapshot)
         self._caught_up = threading.Event()
         threading.Thread(target=self._follow, name="sentinel-config-watch", daemon=True).start()
@@ -40,12 +41,12 @@ class ConfigWatch:
         while True:
             try:
                 self._consume()
-            except KafkaError as error:
-                _log.warning("configuration topic %s not readable at %s: %s; trying again", CONFIG_TOPIC, self._bootstrap, error)
+            except (KafkaError, KafkaAccessError) as error:
+                _log.warning("configuration topic %s not readable at %s: %s; trying again", CONFIG_TOPIC, self._kafka.bootstrap, error)
                 time.sleep(_RETRY_SECONDS)
 
     def _consume(self) -> None:
-        consumer = KafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False, group_id=None)
+        consumer = KafkaConsumer(**self._kafka.kafka_python(), enable_auto_commit=False, group_id=None)
         try:
             partition = TopicPartition(CONFIG_TOPIC, 0)
             consumer.assign([partition])
@@ -73,24 +74,24 @@ class ConfigWatch:
             self._current = config
 
 
-_watches: dict[str, ConfigWatch] = {}
+_watches: dict[KafkaAccess, ConfigWatch] = {}
 _lock = threading.Lock()
 
 
-def watch(bootstrap: str, snapshot: bytes) -> ConfigWatch:
+def watch(kafka: KafkaAccess, snapshot: bytes) -> ConfigWatch:
     """The watch of this process for a Kafka cluster, started at the first call."""
     with _lock:
-        if bootstrap not in _watches:
-            _watches[bootstrap] = ConfigWatch(bootstrap, snapshot)
-        return _watches[bootstrap]
+        if kafka not in _watches:
+            _watches[kafka] = ConfigWatch(kafka, snapshot)
+        return _watches[kafka]
 
 
-def read_snapshot(bootstrap: str, timeout_s: float = 20.0) -> bytes:
+def read_snapshot(kafka: KafkaAccess, timeout_s: float = 20.0) -> bytes:
     """The newest record on the configuration topic, as a job takes it along when it is submitted.
 
     Raises LookupError when nothing was published yet.
     """
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, group_id=None)
+    consumer = KafkaConsumer(**kafka.kafka_python(), enable_auto_commit=False, group_id=None)
     try:
         partition = TopicPartition(CONFIG_TOPIC, 0)
         consumer.assign([partition])
@@ -103,7 +104,7 @@ def read_snapshot(bootstrap: str, timeout_s: float = 20.0) -> bytes:
                 newest = next((r.value for r in reversed(records) if r.value is not None), newest)
         if newest is None:
             raise LookupError(
-                f"no configuration on topic {CONFIG_TOPIC} at {bootstrap}: publish one first with `sentinel config apply FILE`"
+                f"no configuration on topic {CONFIG_TOPIC} at {kafka.bootstrap}: publish one first with `sentinel config apply FILE`"
             )
         return newest
     finally:

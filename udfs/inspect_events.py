@@ -27,6 +27,7 @@ from sentinel.events.decode import decode_batch
 from sentinel.events.enrichment import Enrichment
 from sentinel.events.folding import Folder
 from sentinel.identity import record_event_id
+from sentinel.kafka_access import KafkaAccess
 from sentinel.pane_blocks import PaneBlock, to_text
 from udfs.config_watch import ConfigWatch, watch
 from udfs.dead_letters import place_dead_letters
@@ -50,12 +51,12 @@ CHUNK = 1_000
 class InspectEvents(ScalarFunction):  # type: ignore[misc]
     """Vectorised: (value, topic, partition, offset, record time) -> ROW of `RESULT_TYPE`."""
 
-    def __init__(self, bootstrap: str, snapshot: bytes) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess, snapshot: bytes) -> None:
+        self._kafka = kafka
         self._snapshot = snapshot
 
     def open(self, function_context: FunctionContext) -> None:
-        self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
+        self._watch: ConfigWatch = watch(self._kafka, self._snapshot)
         self._failures = Failures()
         self._rules = EventRules(self._watch.current, self._failures)
         self._enrichment = Enrichment.of(self._watch.current)
@@ -123,6 +124,6 @@ def _place_blocks(out: dict[str, Any], blocks: list[tuple[int, PaneBlock]]) -> N
     out["block"][:count] = [to_text(block) for _, block in blocks]
 
 
-def inspect_events(bootstrap: str, snapshot: bytes) -> Any:
+def inspect_events(kafka: KafkaAccess, snapshot: bytes) -> Any:
     """The function to register: `inspect_events(value, topic, partition, offset, record_time)`."""
-    return udf(InspectEvents(bootstrap, snapshot), result_type=RESULT_TYPE, func_type="pandas", name="inspect_events")
+    return udf(InspectEvents(kafka, snapshot), result_type=RESULT_TYPE, func_type="pandas", name="inspect_events")

@@ -21,6 +21,7 @@ from sentinel.alerting.inhibition import InhibitSource, inhibit_sources
 from sentinel.alerting.matching import match
 from sentinel.anomaly import Anomaly
 from sentinel.detection.collector import collect_seldom
+from sentinel.kafka_access import KafkaAccess
 from udfs.config_watch import ConfigWatch, watch
 
 _log = logging.getLogger(__name__)
@@ -29,12 +30,12 @@ _log = logging.getLogger(__name__)
 class RouteAnomalies(ScalarFunction):  # type: ignore[misc]
     """Vectorised: anomaly JSON -> lines. A line is a shard's name and its block (`sentinel.alerting.blocks`), or the JSON of an `InhibitSource`."""
 
-    def __init__(self, bootstrap: str, snapshot: bytes) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess, snapshot: bytes) -> None:
+        self._kafka = kafka
         self._snapshot = snapshot
 
     def open(self, function_context: FunctionContext) -> None:
-        self._watch: ConfigWatch = watch(self._bootstrap, self._snapshot)
+        self._watch: ConfigWatch = watch(self._kafka, self._snapshot)
         collect_seldom()
 
     def eval(self, record: pd.Series) -> pd.Series:
@@ -60,6 +61,6 @@ class RouteAnomalies(ScalarFunction):  # type: ignore[misc]
         return pd.Series(found)
 
 
-def route_anomalies(bootstrap: str, snapshot: bytes) -> Any:
+def route_anomalies(kafka: KafkaAccess, snapshot: bytes) -> Any:
     """The function to register: `route_anomalies(record)`."""
-    return udf(RouteAnomalies(bootstrap, snapshot), result_type=DataTypes.STRING(), func_type="pandas", name="route_anomalies")
+    return udf(RouteAnomalies(kafka, snapshot), result_type=DataTypes.STRING(), func_type="pandas", name="route_anomalies")

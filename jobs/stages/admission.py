@@ -15,7 +15,7 @@ DEDUPLICATED_FOR = "10 min"
 
 def admitted(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes) -> DataStream:
     """Rows of `udfs.admit_events` and the event time, from the table `telemetry`; also registered as view `admitted`."""
-    t_env.create_temporary_system_function("admit_events", admit_events(settings.kafka_bootstrap, snapshot))
+    t_env.create_temporary_system_function("admit_events", admit_events(settings.kafka, snapshot))
     columns = ", ".join(f"r.`{field.name}` AS `{field.name}`" for field in RESULT_TYPE.fields)
     table = t_env.sql_query(f"""
         SELECT {columns}, CAST(record_time AS TIMESTAMP_LTZ(3)) AS event_time

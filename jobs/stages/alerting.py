@@ -16,7 +16,7 @@ from udfs.route_anomalies import route_anomalies
 
 def routed(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes) -> tuple[DataStream, DataStream]:
     """Of table `anomaly_records`: rows (shard, block), which tell alerts of the anomalies that concern them; and what inhibits."""
-    t_env.create_temporary_system_function("route_anomalies", route_anomalies(settings.kafka_bootstrap, snapshot))
+    t_env.create_temporary_system_function("route_anomalies", route_anomalies(settings.kafka, snapshot))
     lines = "SELECT lines FROM (SELECT route_anomalies(record) AS lines FROM anomaly_records) WHERE lines IS NOT NULL"
     view_of(t_env, "routed_lines", border(t_env, t_env.sql_query(lines)))
     line = "SELECT line FROM routed_lines CROSS JOIN UNNEST(SPLIT(lines, CHR(10))) AS found(line)"

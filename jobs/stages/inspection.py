@@ -12,7 +12,7 @@ from udfs.inspect_events import RESULT_TYPE, inspect_events
 
 def inspected(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes) -> DataStream:
     """Rows of `udfs.inspect_events` that carry anything, from the table `telemetry`; also registered as view `inspected`."""
-    t_env.create_temporary_system_function("inspect_events", inspect_events(settings.kafka_bootstrap, snapshot))
+    t_env.create_temporary_system_function("inspect_events", inspect_events(settings.kafka, snapshot))
     columns = ", ".join(f"r.{field.name} AS {field.name}" for field in RESULT_TYPE.fields)
     table = t_env.sql_query(f"""
         SELECT {columns}, record_time

@@ -43,7 +43,7 @@ def _producer(settings: JobSettings, exactly_once_as: str | None) -> str:
     transactions = f", 'sink.transactional-id-prefix' = '{settings.kafka_group}-{exactly_once_as}'" if delivery == "exactly-once" else ""
     return f"""
           'connector' = 'kafka',
-          'properties.bootstrap.servers' = '{settings.kafka_bootstrap}',
+          {settings.kafka.flink_options()},
           'properties.max.request.size' = '{MAX_REQUEST_BYTES}',
           'properties.compression.type' = 'lz4',
           'properties.linger.ms' = '0',

@@ -84,7 +84,7 @@ def _kafka(settings: JobSettings, topics: str, job: str, committed_only: bool = 
     return f"""
           'connector' = 'kafka',
           'topic' = '{topics}',
-          'properties.bootstrap.servers' = '{settings.kafka_bootstrap}',
+          {settings.kafka.flink_options()},
           'properties.group.id' = '{settings.kafka_group}-{job}',
           'properties.isolation.level' = '{isolation}',
           'properties.auto.offset.reset' = 'earliest',

@@ -130,6 +130,10 @@ def _ingestion(given: Any) -> Iterator[tuple[Path, str]]:
     doors = given["protocols"] if isinstance(given.get("protocols"), dict) else given
     if "kafka" in doors:
         yield ("ingestion", "protocols", "kafka"), "checked and kept, and not used: the jobs read Kafka where the environment says it is"
+        kafka = doors["kafka"]
+        if isinstance(kafka, dict) and "sasl" in kafka:
+            told = "not used: the configuration lies in Kafka itself, so the login there comes from the environment (SENTINEL_KAFKA_USERNAME …)"
+            yield ("ingestion", "protocols", "kafka", "sasl"), told
 
 
 def _replaced_stores(config: SentinelConfig) -> Iterator[tuple[Path, str]]:

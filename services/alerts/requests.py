@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 
 from sentinel.alerting.control import Action, Control
+from sentinel.kafka_access import librdkafka
 from sentinel.timestamps import to_rfc3339
 from services.alerts import store
 
@@ -28,7 +29,7 @@ def new_control(action: Action, tenant_id: str, **fields: Any) -> Control:
 def send(bootstrap: str, control: Control, timeout_s: float = 10.0) -> None:
     """Write the request and wait until Kafka has it. Raises RequestError."""
     outcome: list[Any] = []
-    settings: dict[str, Any] = {"bootstrap.servers": bootstrap, "acks": "all", "delivery.timeout.ms": int(timeout_s * 1000), "log_level": 0}
+    settings: dict[str, Any] = {**librdkafka(bootstrap), "acks": "all", "delivery.timeout.ms": int(timeout_s * 1000), "log_level": 0}
     try:
         producer = Producer(settings)
         producer.produce(TOPIC, control.to_json(), control.tenant_id.encode(), on_delivery=lambda error, _: outcome.append(error))

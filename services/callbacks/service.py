@@ -10,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from sentinel.kafka_access import librdkafka
 from services.callbacks.application import PATH, Callbacks
 from services.dispatcher.config_watch import ConfigWatch
 from services.dispatcher.database import Database
@@ -26,7 +27,7 @@ class ControlWriter:
     def __init__(self, bootstrap: str) -> None:
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **librdkafka(bootstrap),
                 "acks": "all",
                 "enable.idempotence": True,
                 "delivery.timeout.ms": int(KAFKA_LIMIT_S * 1000),

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 
+from sentinel.kafka_access import KafkaAccess, KafkaAccessError
+
 
 class NoAddressError(RuntimeError):
-    """No address is known; the text says how to give one."""
+    """No address is known, or no usable login for it; the text says how to give one."""
 
 
 def kafka_bootstrap(given: str | None = None) -> str:
-    """Kafka's bootstrap servers. Raises NoAddressError."""
-    return given or os.environ.get("SENTINEL_KAFKA_BOOTSTRAP") or _of_stack("kafka_bootstrap", "SENTINEL_KAFKA_BOOTSTRAP")
+    """Kafka's bootstrap servers. Raises NoAddressError, also when the login of the environment is not usable."""
+    bootstrap = given or os.environ.get("SENTINEL_KAFKA_BOOTSTRAP") or _of_stack("kafka_bootstrap", "SENTINEL_KAFKA_BOOTSTRAP")
+    try:
+        KafkaAccess.of(bootstrap)
+    except KafkaAccessError as error:
+        raise NoAddressError(f"login at Kafka: {error}") from None
+    return bootstrap
 
 
 def postgres_dsn(given: str | None = None) -> str:

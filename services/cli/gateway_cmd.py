@@ -29,6 +29,7 @@ def gateway(
     import uvloop
 
     from sentinel.config.errors import ConfigError
+    from sentinel.kafka_access import librdkafka
     from services.cli.connection import NoAddressError, kafka_bootstrap
     from services.gateway.configuration import config_of
     from services.gateway.service import run
@@ -49,7 +50,7 @@ def gateway(
             known.otlp_grpc if otlp_grpc_port is None else otlp_grpc_port,
             known.otlp_http if otlp_http_port is None else otlp_http_port,
         )
-        uvloop.run(run(loaded, {"bootstrap.servers": servers}, folder, ports, host, live_config=config is None))
+        uvloop.run(run(loaded, librdkafka(servers), folder, ports, host, live_config=config is None))
     except (NoAddressError, ConfigError, GatewaySettingsError, TokenError, OSError) as error:
         print(f"sentinel gateway: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
+from sentinel.kafka_access import librdkafka
+
 TOPIC: Final = "sentinel-config"
 KEY: Final = b"global"
 TIMEOUT_S: Final = 20.0
@@ -29,7 +31,7 @@ def publish_snapshot(bootstrap: str, version: int, config: dict[str, Any]) -> No
     """
     outcome: list[Any] = []
     settings: dict[str, Any] = {
-        "bootstrap.servers": bootstrap,
+        **librdkafka(bootstrap),
         "acks": "all",
         "enable.idempotence": True,
         "delivery.timeout.ms": int(TIMEOUT_S * 1000),

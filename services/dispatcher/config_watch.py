@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
+from sentinel.kafka_access import librdkafka
 from services.dispatcher.events import Sparingly, log_event
 from services.dlq.errors import DlqError
 
@@ -26,7 +27,7 @@ class ConfigWatch:
         self._trouble = (lambda error: None) if quiet else Sparingly("config_topic")
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **librdkafka(bootstrap),
                 "group.id": "sentinel-dispatcher-config",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,

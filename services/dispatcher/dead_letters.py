@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from confluent_kafka import KafkaException, Producer
 
+from sentinel.kafka_access import librdkafka
 from sentinel.timestamps import to_rfc3339
 from services.dispatcher.delivery import DeadLetter
 from services.dispatcher.events import log_event, plain
@@ -46,7 +47,7 @@ class DeadLetterWriter:
         # No time limit of its own: while Kafka is away the letter waits, and with it the receiver's queue.
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **librdkafka(bootstrap),
                 "acks": "all",
                 "enable.idempotence": True,
                 "message.timeout.ms": 0,
@@ -83,7 +84,7 @@ class DeadLetterWriter:
 def send_back(bootstrap: str, records: list[tuple[str, int, bytes]]) -> None:
     """Puts records (topic, partition, value) on their topics again, marked as a replay. Raises DlqError when Kafka does not take them."""
     producer = Producer(
-        {"bootstrap.servers": bootstrap, "acks": "all", "message.timeout.ms": 30_000, "log_level": 0, "error_cb": lambda error: None}
+        {**librdkafka(bootstrap), "acks": "all", "message.timeout.ms": 30_000, "log_level": 0, "error_cb": lambda error: None}
     )
     failures: list[str] = []
     for topic, partition, value in records:

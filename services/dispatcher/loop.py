@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from sentinel.kafka_access import librdkafka
 from services.dispatcher.dead_letters import REPLAY_HEADER
 from services.dispatcher.delivery import Record
 from services.dispatcher.events import Sparingly, log_event, plain
@@ -43,7 +44,7 @@ def consumer(bootstrap: str) -> KafkaConsumer:
     """A consumer of the dispatchers' group. New receivers' topics are found within 5 s."""
     return Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **librdkafka(bootstrap),
             "group.id": GROUP,
             "enable.auto.commit": False,
             # A topic that appears is read from its start: its first notification came before we knew of it.

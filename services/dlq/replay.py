@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from sentinel.kafka_access import librdkafka
 from sentinel.timestamps import from_rfc3339
 from services.dlq.errors import DlqError
 from services.dlq.records import TOPIC, DlqRecord
@@ -43,7 +44,7 @@ def replay(bootstrap: str, records: Iterable[DlqRecord], *, now: bool = False) -
     """Sends each dead letter once (by dlq_id), with acks=all; returns how many. Raises DlqError at the first that Kafka refuses."""
     producer = Producer(
         {
-            "bootstrap.servers": bootstrap,
+            **librdkafka(bootstrap),
             "acks": "all",
             "enable.idempotence": True,
             "message.timeout.ms": int(FLUSH_TIMEOUT_S * 1000),

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from sentinel.kafka_access import librdkafka
 from services.dlq.errors import DlqError
+from services.kafka_refusal import LoginRefusal
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_LIMIT_S = 30.0
@@ -24,9 +26,10 @@ class Stored(NamedTuple):
 
 def scan(bootstrap: str, topic: str) -> Iterator[Stored]:
     """Every record that the topic holds now, partition by partition in order of offsets. Raises DlqError."""
-    consumer = _consumer(bootstrap)
+    refusal = LoginRefusal()
+    consumer = _consumer(bootstrap, refusal)
     try:
-        waiting = set(_partitions(consumer, topic, bootstrap))
+        waiting = set(_partitions(consumer, topic, bootstrap, refusal))
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in waiting])
         heard = time.monotonic()
         while waiting:
@@ -50,9 +53,10 @@ def scan(bootstrap: str, topic: str) -> Iterator[Stored]:
 
 def fetch(bootstrap: str, topic: str, partition: int, offset: int) -> Stored:
     """One record. Raises DlqError when the topic does not hold it (any more)."""
-    consumer = _consumer(bootstrap)
+    refusal = LoginRefusal()
+    consumer = _consumer(bootstrap, refusal)
     try:
-        if partition not in _partitions(consumer, topic, bootstrap):
+        if partition not in _partitions(consumer, topic, bootstrap, refusal):
             raise DlqError(f"{topic} has no partition {partition}")
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CONNECT_TIMEOUT_S)
         if not low <= offset < high:
@@ -70,26 +74,27 @@ def fetch(bootstrap: str, topic: str, partition: int, offset: int) -> Stored:
         consumer.close()
 
 
-def _consumer(bootstrap: str) -> Consumer:
+def _consumer(bootstrap: str, refusal: LoginRefusal) -> Consumer:
     return Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **librdkafka(bootstrap),
             "group.id": "sentinel-dlq-reader",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
             "fetch.message.max.bytes": 12_000_000,
             "log_level": 0,
-            "error_cb": lambda error: None,
+            "error_cb": refusal,
         }
     )
 
 
-def _partitions(consumer: Consumer, topic: str, bootstrap: str) -> list[int]:
+def _partitions(consumer: Consumer, topic: str, bootstrap: str, refusal: LoginRefusal) -> list[int]:
     try:
         found = consumer.list_topics(topic, timeout=CONNECT_TIMEOUT_S).topics[topic]
     except KafkaException:
-        raise DlqError(f"Kafka at {bootstrap} cannot be reached") from None
+        consumer.poll(0)
+        raise DlqError(f"Kafka at {bootstrap} cannot be reached{refusal.text}") from None
     if found.error is not None:
         raise DlqError(f"topic {topic}: {found.error.str()}")
     return sorted(found.partitions)

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from sentinel.events.model import PULSE
+from sentinel.kafka_access import librdkafka
 from services.cli.connection import NoAddressError, kafka_bootstrap
 from services.pulse.clock import Partition, PulseClock
 
@@ -54,8 +55,8 @@ def main() -> int:
 
 
 def _run(bootstrap: str, clock: PulseClock, stop: threading.Event) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    admin = AdminClient(librdkafka(bootstrap))
+    producer = Producer({**librdkafka(bootstrap), "acks": "all"})
     pulsing = False
     while not stop.is_set():
         known = admin.list_topics(timeout=_TIMEOUT_S).topics

@@ -37,8 +37,14 @@ class Kafka(Service):
 
     def prepare(self) -> None:
         """Writes the properties; formats the data folder once."""
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in self.settings().items()))
+        if not (self._data / "meta.properties").exists():
+            self._format()
+
+    def settings(self) -> dict[str, object]:
+        """The broker's properties."""
         ports = self.context.ports
-        settings = {
+        return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@{HOST}:{ports['kafka-controller']}",
@@ -69,9 +75,6 @@ class Kafka(Service):
             "log.cleaner.threads": 1,
             "log.cleaner.dedupe.buffer.size": 16_777_216,
         }
-        self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        if not (self._data / "meta.properties").exists():
-            self._format()
 
     def _format(self) -> None:
         # Letters first: the tool takes an id that begins with a dash for an option.

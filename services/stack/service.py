@@ -49,8 +49,11 @@ class Context:
         if not self.layout.password_file.exists():
             return {}
         endpoints = endpoints_of(self.layout, self.ports)
+        # A caller with a login at a Kafka of his own means that one; the stack's own broker has none.
+        own_kafka = os.environ.get("SENTINEL_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT") != "PLAINTEXT"
+        kafka = os.environ.get("SENTINEL_KAFKA_BOOTSTRAP") if own_kafka else None
         return {
-            "SENTINEL_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
+            "SENTINEL_KAFKA_BOOTSTRAP": kafka or endpoints.kafka_bootstrap,
             "SENTINEL_POSTGRES_DSN": endpoints.postgres_dsn,
             "SENTINEL_JDBC_URL": endpoints.jdbc_url,
             "SENTINEL_JDBC_USER": endpoints.jdbc_user,

@@ -65,13 +65,19 @@ def ensure_topics(bootstrap: str, names: Sequence[str] | None = None) -> list[st
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
 
+    from sentinel.kafka_access import librdkafka
+    from services.kafka_refusal import LoginRefusal
+
     description = load_topics()
     wanted = {name: description.spec(name) for name in (names if names is not None else description.topics)}
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    refusal = LoginRefusal()
+    settings: dict[str, Any] = {**librdkafka(bootstrap), "log_level": 0, "error_cb": refusal}
+    admin = AdminClient(settings)
     try:
         missing = sorted(wanted.keys() - admin.list_topics(timeout=15).topics.keys())
     except KafkaException as error:
-        raise StackError(f"Kafka at {bootstrap} did not answer within 15 s: {error.args[0].str()}.") from error
+        admin.poll(0)
+        raise StackError(f"Kafka at {bootstrap} did not answer within 15 s{refusal.text or f': {error.args[0].str()}'}.") from error
     if not missing:
         return []
     new = []

@@ -9,6 +9,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from sentinel.kafka_access import librdkafka
+from services.kafka_refusal import LoginRefusal
+
 CONNECT_TIMEOUT_S = 15.0
 MAX_RECORD_BYTES = 6 * 1024 * 1024
 PROGRESS_EVERY_S = 2.0
@@ -33,9 +36,10 @@ class KafkaSender:
         self._progress = progress
         self._next_progress = time.monotonic() + PROGRESS_EVERY_S
         self._fatal: str | None = None
+        self._refusal = LoginRefusal()
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **librdkafka(bootstrap),
                 "acks": "all",
                 "enable.idempotence": True,
                 "compression.type": "lz4",
@@ -54,9 +58,9 @@ class KafkaSender:
         try:
             known = self._producer.list_topics(timeout=CONNECT_TIMEOUT_S).topics
         except KafkaException as error:
-            raise SendError(
-                f"no Kafka broker answers at {bootstrap} within {CONNECT_TIMEOUT_S:.0f} s; is the stack running (`sentinel up`)?"
-            ) from error
+            self._producer.poll(0)
+            hint = self._refusal.text or "; is the stack running (`sentinel up`)?"
+            raise SendError(f"no Kafka broker answers at {bootstrap} within {CONNECT_TIMEOUT_S:.0f} s{hint}") from error
         if topic not in known:
             raise SendError(f"Kafka at {bootstrap} has no topic {topic!r}; expected one of: {', '.join(sorted(known)) or 'none'}")
 
@@ -126,6 +130,7 @@ class KafkaSender:
             self._failed(f"the broker refused a record of {len(message.value() or b''):,} bytes: {error.str()}")
 
     def _on_error(self, error: KafkaError) -> None:
+        self._refusal(error)
         if error.fatal():
             self._fatal = f"Kafka producer for topic {self.topic} broke down: {error.str()}"
         self.outage = error.code() == KafkaError._ALL_BROKERS_DOWN

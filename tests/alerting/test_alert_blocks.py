@@ -16,12 +16,13 @@ from sentinel.alerting.blocks import ShardBlocks, entries_of, shard_of
 from sentinel.alerting.inhibition import InhibitSource
 from sentinel.alerting.matching import match
 from sentinel.config.runtime import InhibitRule, Matcher, RuntimeConfig
+from sentinel.kafka_access import KafkaAccess
 from udfs.route_anomalies import RouteAnomalies
 
 
 def routed(settings: RuntimeConfig, records: list[str]) -> tuple[list[tuple[str, str]], list[InhibitSource]]:
     """Entries (alert key, anomaly id) by what the hop says, as the job takes its lines apart; and sources of inhibition."""
-    hop: Any = RouteAnomalies("nowhere", b"")
+    hop: Any = RouteAnomalies(KafkaAccess("nowhere:1"), b"")
     hop._watch = SimpleNamespace(current=settings)
     rows = hop.eval(pd.Series(records))
     assert len(rows) == len(records), "a vectorised function owes a row for each"

@@ -15,6 +15,7 @@ from sentinel.config.runtime import RuntimeConfig
 from sentinel.events.enrichment import Enrichment
 from sentinel.events.halves import halves_of
 from sentinel.events.model import PULSE
+from sentinel.kafka_access import KafkaAccess
 from tests.support.telemetry import request, response
 from udfs.admit_events import AdmitEvents
 
@@ -27,7 +28,7 @@ class _Watch:
 
 
 def _admit(contents: list[Any], config: str = "{}") -> pd.DataFrame:
-    function = AdmitEvents("", b"")
+    function = AdmitEvents(KafkaAccess("nowhere:1"), b"")
     function._watch = _Watch(config)  # type: ignore[assignment]
     function._version = 1
     function._enrichment = Enrichment.of(function._watch.current)

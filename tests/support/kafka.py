@@ -27,13 +27,14 @@ def free_port() -> int:
 class Broker:
     """A broker that can be killed and started again. Raises StackError where its jars cannot be had."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, kind: type[Kafka] = Kafka, more_ports: tuple[str, ...] = ()) -> None:
         layout = Layout(home)
         layout.create()
         jars = read_lock()["kafka"]
         fetch_all(jars, cache_dir(), None)
         link_class_path(jars, cache_dir(), layout.cache / "kafka")
-        self.service = Kafka(Context(layout, {"kafka": free_port(), "kafka-controller": free_port()}, java_home()))
+        ports = {name: free_port() for name in ("kafka", "kafka-controller", *more_ports)}
+        self.service = kind(Context(layout, ports, java_home()))
         self.service.prepare()
         self.bootstrap = f"127.0.0.1:{self.service.port}"
         self.process = self._spawn()

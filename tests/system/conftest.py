@@ -24,6 +24,7 @@ ORDER = (
     "test_bad_input",
     "test_ingestion",
     "test_split_topology",
+    "test_secured_kafka",
 )
 
 
