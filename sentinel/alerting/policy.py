@@ -10,6 +10,7 @@ from sentinel.alerting.muting import Mutes
 from sentinel.alerting.receivers import Receivers
 from sentinel.alerting.routing import RouteNode, build_tree, direct_route, group_names
 from sentinel.alerting.schedule import ActiveHours
+from sentinel.alerting.template_names import SHOWN_OF_ANOMALY
 from sentinel.alerting.templates import MAX_TEXT, MessageTemplate, Template, cut
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import Definition, RuntimeConfig
@@ -24,20 +25,6 @@ DEFAULT_DEFINITION = Definition(
 
 MAX_LABEL = 200
 _ROUTE_CACHE_LIMIT = 20_000
-_SHOWN = (
-    "anomaly_id",
-    "application_id",
-    "count",
-    "description",
-    "detector_id",
-    "metric",
-    "model",
-    "score",
-    "severity",
-    "tenant_id",
-    "title",
-    "user_id",
-)
 
 
 class CompiledDefinition:
@@ -80,7 +67,7 @@ class CompiledDefinition:
 
 def _rendered(templates: dict[str, Template], anomaly: Anomaly) -> dict[str, str]:
     """The texts. A template that fails on these values says so in its place."""
-    values = {name: getattr(anomaly, name) for name in _SHOWN} | {"metrics": anomaly.metrics, "labels": anomaly.labels}
+    values = {name: getattr(anomaly, name) for name in SHOWN_OF_ANOMALY} | {"metrics": anomaly.metrics, "labels": anomaly.labels}
     found = {}
     for name, template in templates.items():
         try:

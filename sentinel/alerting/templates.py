@@ -74,14 +74,11 @@ class Template:
     """
 
     def __init__(self, source: str, limit: int) -> None:
-        if len(source) > MAX_SOURCE:
-            raise ValueError(f"template: expected at most {MAX_SOURCE} characters, found {len(source)}")
+        tree = parse(source)
         try:
-            tree = _ENVIRONMENT.parse(_SIMPLE_FORM.sub(_translate, source))
-            _check(tree, loops=0)
             self._template = _ENVIRONMENT.from_string(tree)
         except (TemplateError, RecursionError, SyntaxError) as error:
-            raise ValueError(f"template: expected Jinja2 or {{{{ .a.b }}}}, found {source[:80]!r} ({error})") from None
+            raise _not_a_template(source, error) from None
         self._limit = limit
 
     def render(self, context: Mapping[str, Any]) -> str:
@@ -99,6 +96,29 @@ class Template:
             raise ValueError(f"template: {error}") from None
         text = "".join(parts).strip()
         return text if len(text) <= self._limit else text[: self._limit - 1] + "…"
+
+
+def parse(source: str) -> nodes.Template:
+    """The syntax tree, of which nothing can run long, grow or reach out. Raises ValueError as `Template`."""
+    if len(source) > MAX_SOURCE:
+        raise ValueError(f"template: expected at most {MAX_SOURCE} characters, found {len(source)}")
+    try:
+        tree = _ENVIRONMENT.parse(_SIMPLE_FORM.sub(_translate, source))
+        _check(tree, loops=0)
+    except (TemplateError, RecursionError, SyntaxError) as error:
+        raise _not_a_template(source, error) from None
+    return tree
+
+
+def as_written(name: str, source: str) -> str:
+    """A name of the tree as the template's author wrote it: `.Labels` is `commonLabels` in the tree."""
+    head, *rest = name.split(".")
+    written = next((go for go, ours in _GO_NAMES.items() if ours == head and f".{go}" in source and head not in source), head)
+    return ".".join([written, *rest])
+
+
+def _not_a_template(source: str, error: BaseException) -> ValueError:
+    return ValueError(f"template: expected Jinja2 or {{{{ .a.b }}}}, found {source[:80]!r} ({error})")
 
 
 def _translate(found: re.Match[str]) -> str:

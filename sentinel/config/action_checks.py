@@ -73,7 +73,7 @@ def _of_definitions(config: SentinelConfig) -> Iterator[tuple[Path, str, Action]
 
 def _unknown_keys(action: Action, path: Path) -> Iterator[Finding]:
     known = _KEYS[action.type]
-    for key in (action.config.model_extra or {}) if action.config else ():
+    for key in action.config.model_dump(exclude_none=True) if action.config else ():
         if key not in known:
             yield Finding((*path, key), "", "expected a known key", nearest(key, known))
 

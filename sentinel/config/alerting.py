@@ -8,7 +8,6 @@ from typing import Any, Literal
 from cronsim import CronSim, CronSimError
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from sentinel.alerting.templates import MAX_TEXT, Template
 from sentinel.config.definition_triggers import detector_of
 from sentinel.config.escalation import EscalationSettings, FlapSettings, ReceiverGroupSettings
 from sentinel.config.receivers import ReceiverSettings
@@ -91,13 +90,6 @@ class TemplateSettings(ConfigModel):
     title: str | None = None
     text: str | None = None
 
-    @field_validator("title", "text")
-    @classmethod
-    def _sound(cls, source: str | None) -> str | None:
-        if source is not None:
-            Template(source, MAX_TEXT)
-        return source
-
 
 class Suppression(ConfigModel):
     """When nobody is told."""
@@ -147,7 +139,6 @@ class Alerting(ConfigModel):
             if definition.schedule and definition.schedule.timezone:
                 check_timezone(definition.schedule.timezone)
             _check_trigger(definition)
-            _check_templates(definition)
         return definitions
 
 
@@ -164,15 +155,6 @@ def _check_trigger(definition: AlertDefinition) -> None:
         raise ValueError(f"definition {definition.alert_id}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
     except ValueError as error:
         raise ValueError(f"definition {definition.alert_id}: {error}") from None
-
-
-def _check_templates(definition: AlertDefinition) -> None:
-    for what in ("labels", "annotations"):
-        for name, source in (getattr(definition, what) or {}).items():
-            try:
-                Template(source, MAX_TEXT)
-            except ValueError as error:
-                raise ValueError(f"definition {definition.alert_id}: {what}.{name}: {error}") from None
 
 
 def _refuse_doubles(names: list[str], what: str) -> None:

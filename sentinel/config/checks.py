@@ -15,6 +15,7 @@ from sentinel.config.privacy import Privacy, TenantPrivacy
 from sentinel.config.rules import CompositeParams
 from sentinel.config.runnable import RUNNABLE
 from sentinel.config.sidecar_checks import sidecar_warnings
+from sentinel.config.template_checks import template_findings
 from sentinel.config.types import camel
 
 _UNUSED_SECTIONS = {
@@ -37,6 +38,7 @@ def broken_references(config: SentinelConfig) -> Iterator[Finding]:
     yield from alerting_references(config.alerting)
     yield from _unhashable(config)
     yield from action_findings(config)
+    yield from template_findings(config)
     ids = [detector.id for detector in config.detection.detectors.items]
     yield from _parts_of_composites(config)
     for tenant, settings in config.tenants.items():

@@ -6,13 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sentinel.alerting.templates import Template
 from sentinel.config.ingestion import ServerTls
 from sentinel.config.receivers import Url
 from sentinel.config.shield import Endpoint
 from sentinel.config.storage import ClientTls
 from sentinel.config.types import ConfigModel, Port, PositiveDuration, PositiveInt, Ratio, Secret
-from sentinel.incidents import MAX_TEXT, check_conditions
+from sentinel.incidents import check_conditions
 
 
 class RestApi(ConfigModel):
@@ -115,14 +114,6 @@ class IncidentMapping(ConfigModel):
 
     severity: dict[Literal["info", "warning", "critical"], str] = Field(default={})
     fields: dict[Literal["title", "description", "source", "tags"], str | list[str]] = Field(default={})
-
-    @field_validator("fields")
-    @classmethod
-    def _templates(cls, fields: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
-        for source in fields.values():
-            for text in [source] if isinstance(source, str) else source:
-                Template(text, MAX_TEXT)
-        return fields
 
 
 class IncidentManager(ConfigModel):

@@ -44,6 +44,9 @@ class ActionConfig(OpenModel):
     """Settings of one action; which keys mean something depends on its type."""
 
     receivers: list[str] | None = Field(default=None, description="Receivers to notify; when left out, the routes decide")
+    priority: Literal["low", "medium", "high", "critical"] | None = Field(
+        default=None, description="Of a notification: how urgent its messages are; mail says so in its header Importance"
+    )
 
 
 class Action(ClosedModel):

@@ -21,6 +21,9 @@ from services.dispatcher.settings import EmailSettings
 MAX_ALERTS, MAX_VALUE = 100, 4_000
 """What one mail holds: relays refuse mails of megabytes, and nobody reads them."""
 
+_IMPORTANCE = {"low": "low", "medium": "normal", "high": "high", "critical": "high"}
+"""Values of the header Importance (RFC 2156) by the priority of the definition's notification."""
+
 _TEXT = """\
 {{ n.text or n.title }}
 
@@ -75,6 +78,8 @@ def message(settings: EmailSettings, notification: Notification) -> EmailMessage
     mail["In-Reply-To"] = root
     mail["References"] = root
     mail["Auto-Submitted"] = "auto-generated"
+    if notification.priority in _IMPORTANCE:
+        mail["Importance"] = _IMPORTANCE[notification.priority]
     mail["X-Sentinel-Notification-Id"] = plain(notification.notification_id, 200)
     mail.set_content(_text.render(n=shown, left_out=left_out), cte="quoted-printable")
     mail.add_alternative(_html.render(n=shown, left_out=left_out), subtype="html", cte="quoted-printable")

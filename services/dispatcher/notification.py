@@ -44,6 +44,7 @@ class Notification(msgspec.Struct, kw_only=True):
     created_at: str = ""
     config_version: int = 0
     definition_id: str = ""
+    priority: str = ""
 
     @property
     def firing(self) -> int:

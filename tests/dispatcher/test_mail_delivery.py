@@ -79,6 +79,12 @@ def test_text_first_then_html_with_the_headers_of_an_automatic_mail(bench: Bench
     assert mailbox.envelopes[0].rcpt_tos == ["oncall@example.org", "lead@example.org"]
 
 
+def test_the_priority_of_the_definition_is_the_importance_of_its_mails(bench: Bench, mailbox: Mailbox) -> None:
+    for number, priority in enumerate(("low", "medium", "high", "critical", "")):
+        bench.deliver(record(f"n-{number}", receiver="team", priority=priority))
+    assert [mail["Importance"] for mail in mailbox.mails] == ["low", "normal", "high", "high", None]
+
+
 def test_one_thread_a_group(bench: Bench, mailbox: Mailbox) -> None:
     bench.deliver(record("n-1", receiver="team"))
     bench.deliver(record("n-2", receiver="team", status="resolved", alerts=[]))
