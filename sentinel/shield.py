@@ -7,6 +7,7 @@ the record is made, and its id is a function of the data, so that a replay asks 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import nsmallest
 from typing import Any
 
 from sentinel.anomaly import Anomaly
@@ -16,9 +17,10 @@ from sentinel.identity import stable_id
 from sentinel.timestamps import from_rfc3339
 
 DEFAULT_DURATION = "1h"
-MAX_ASKED_AGAIN = 50
+ASKED_AT_ONCE = 200
+"""Requests that one record of an alert repeats at most; what is left goes with the next ones."""
 MAX_ASKING = 10_000
-"""Anomalies of one alert whose actions its end revokes; beyond that those are forgotten that are over first."""
+"""Anomalies of one alert whose actions its end revokes; beyond that those are forgotten that are over first: they end by themselves."""
 PREFIX = "shield_"
 """Of `action`, as the specification names them: `shield_block`, `shield_rate_limit`, …"""
 
@@ -56,28 +58,34 @@ def of_definition(
     ]
 
 
-def note_asking(asking: dict[str, int], anomaly_id: str, actions_taken: Sequence[Mapping[str, Any]]) -> None:
-    """Adds to `asking` an anomaly that asked something of Shield, with the end of what it asked for (event time, ms)."""
+def note_asking(asking: dict[str, int], anomaly_id: str, actions_taken: Sequence[Mapping[str, Any]]) -> int:
+    """Adds to `asking` an anomaly that asked something of Shield, with the end of what it asked for (event time, ms). How many are forgotten for it."""
     ends = [
         from_rfc3339(str(action["timestamp"])) + round(float(action.get("duration_s", 0)) * 1000)
         for action in actions_taken
         if str(action.get("action", "")).startswith(PREFIX)
     ]
     if not ends:
-        return
+        return 0
     asking[anomaly_id] = max(ends)
-    if len(asking) > MAX_ASKING:
-        del asking[min(asking, key=lambda name: asking[name])]
+    return bounded(asking)
 
 
-def ask_again(asked: list[dict[str, Any]], actions_taken: Sequence[Mapping[str, Any]], reopened: int, timestamp: str) -> None:
-    """Adds to `asked` what an anomaly asked for that goes on after the end of its alert, which revoked it: the same with another id, from `timestamp` on."""
-    known = {request["action_id"] for request in asked}
-    for action in actions_taken:
-        if str(action.get("action", "")).startswith(PREFIX) and len(asked) < MAX_ASKED_AGAIN:
-            name = stable_id("shield-again", action["action_id"], reopened)
-            if name not in known:
-                asked.append({**action, "action_id": name, "timestamp": timestamp})
+def bounded(asking: dict[str, int]) -> int:
+    """Forgets those that are over first, until there are `MAX_ASKING`. How many were forgotten."""
+    excess = len(asking) - MAX_ASKING
+    for name in nsmallest(excess, asking, key=lambda name: (asking[name], name)) if excess > 0 else ():
+        del asking[name]
+    return max(0, excess)
+
+
+def asked_again(actions_taken: Sequence[Mapping[str, Any]], timestamp: str) -> list[dict[str, Any]]:
+    """What an anomaly asked for that goes on after the end of its alert, which revoked it: the same with another id, from `timestamp` on."""
+    return [
+        {**action, "action_id": stable_id("shield-again", action["action_id"], timestamp), "timestamp": timestamp}
+        for action in actions_taken
+        if str(action.get("action", "")).startswith(PREFIX)
+    ]
 
 
 def _request(

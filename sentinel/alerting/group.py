@@ -151,8 +151,11 @@ class AlertGroup:
             yield from self._telling.turn(due)
 
     def _report(self, now: int) -> Output:
-        self._state.reported_at, self._state.unreported = now, False
-        return alert_record(self.key, self._state, self._policy)
+        state = self._state
+        record = alert_record(self.key, state, self._policy)
+        del state.shield_again[: shield.ASKED_AT_ONCE]
+        state.reported_at, state.unreported = now, bool(state.shield_again)
+        return record
 
     def _replace(self, state: GroupState) -> None:
         self._state = self._telling.state = state
@@ -167,11 +170,11 @@ class AlertGroup:
         if gained is None:
             return False
         if state.phase == "resolved":
-            untold = bool(state.clocks)
-            state = self._begin_again(reopen=was_known or untold or self._alert_id(first_seen) == state.alert_id, at=last_seen)
-        shield.note_asking(state.asking, anomaly.anomaly_id, anomaly.actions_taken)
-        if was_known and state.reopened:
-            shield.ask_again(state.shield_again, anomaly.actions_taken, state.reopened, to_rfc3339(state.reopened_at))
+            goes_on = was_known or state.asked_of_shield(anomaly.anomaly_id) or bool(state.clocks)
+            state = self._begin_again(reopen=goes_on or self._alert_id(first_seen) == state.alert_id, at=last_seen)
+        state.forgotten_asking += shield.note_asking(state.asking, anomaly.anomaly_id, anomaly.actions_taken)
+        if state.revoked.pop(anomaly.anomaly_id, None) is not None:
+            state.shield_again += shield.asked_again(anomaly.actions_taken, to_rfc3339(last_seen))
         name, is_new = members.report(
             state.members, self.key, anomaly, self._policy, self._definition, first_seen=first_seen, last_seen=last_seen, now=now
         )

@@ -23,7 +23,7 @@ from sentinel.alerting.records import (
 from sentinel.alerting.state import SEVERITIES, GroupState, Member, rank
 from sentinel.anomaly import Anomaly
 from sentinel.identity import stable_id
-from sentinel.shield import of_definition
+from sentinel.shield import ASKED_AT_ONCE, of_definition
 from sentinel.timestamps import to_rfc3339
 
 STILL_FIRING = "0001-01-01T00:00:00Z"
@@ -67,8 +67,9 @@ def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecor
         config_version=policy.version,
         fingerprint=fingerprint({"tenant_id": key.tenant_id, "definition_id": key.definition_id, **dict(key.group)}),
         reopened=state.reopened,
-        shield=[] if resolved else [*asked, *state.shield_again],
+        shield=[] if resolved else [*asked, *state.shield_again[:ASKED_AT_ONCE]],
         shield_anomaly_ids=[name for name in state.asking if name not in state.anomaly_ids] if resolved else [],
+        shield_forgotten=state.forgotten_asking if resolved else 0,
     )
 
 

@@ -43,9 +43,12 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     reopened: int = 0
     """How often it was taken up again after its end."""
     shield: list[dict[str, Any]] = []
-    """What Shield is asked to enforce while the alert fires (`sentinel.shield`)."""
+    """What Shield is asked to enforce while the alert fires (`sentinel.shield`): always what the alert itself asks for, and once each what its anomalies
+    asked for and an earlier end revoked."""
     shield_anomaly_ids: list[str] = []
     """Of an alert that is over: anomalies beyond `anomaly_ids` that asked something of Shield, for it to be revoked."""
+    shield_forgotten: int = 0
+    """Of an alert that is over: how many more asked, and were too many to be remembered. What they asked for ends by itself."""
 
     def to_json(self) -> bytes:
         """The record as UTF-8 JSON; equal records give equal bytes."""

@@ -8,6 +8,7 @@ import msgspec
 
 from sentinel.alerting.alerts import Alert
 from sentinel.alerting.log import LogEntry
+from sentinel.shield import bounded
 
 CODEC_VERSION = 2
 MAX_SEEN = 256
@@ -87,8 +88,11 @@ class GroupState(msgspec.Struct, array_like=True):
     `reported_at` is when the alert's record went out last; `unreported`: occurrences came since.
 
     `log` goes by receiver; `ends` are times at which label sets ended (for flap damping). `reopened` counts how often the alert was taken up
-    again after its end, `reopened_at` (event time) is when last, and `shield_again` holds what its anomalies asked of Shield and that end revoked.
-    `asking`: anomalies that asked something of Shield, and when the last of it is over (event time).
+    again after its end, and `reopened_at` (event time) is when last.
+
+    `asking`: anomalies that asked something of Shield, and when the last of it is over (event time); `forgotten_asking` counts those that were too many.
+    `revoked`: those whose actions an earlier end revoked, and that have not gone on since; `shield_again` waits for the next record: actions of
+    those that did.
     """
 
     phase: Phase = "pending"
@@ -118,12 +122,18 @@ class GroupState(msgspec.Struct, array_like=True):
     reopened_at: int = 0
     shield_again: list[dict[str, Any]] = []
     asking: dict[str, int] = {}
+    revoked: dict[str, int] = {}
+    forgotten_asking: int = 0
 
     @property
     def acknowledged(self) -> bool:
         """Whether somebody takes care of everything that fires."""
         firing = [member for member in self.members.values() if member.firing]
         return bool(firing) and all(member.acknowledged for member in firing)
+
+    def asked_of_shield(self, anomaly_id: str) -> bool:
+        """Whether it is an anomaly of this alert, or of one before it, that asked something of Shield."""
+        return anomaly_id in self.asking or anomaly_id in self.revoked
 
     def note(self, anomaly_id: str, count: int, last_seen: int) -> int | None:
         """Remember a record of an anomaly. Occurrences that it adds, or None when it says nothing new (a replay)."""
@@ -142,6 +152,8 @@ class GroupState(msgspec.Struct, array_like=True):
         fresh = GroupState(seen=self.seen, told=self.told, log=self.log, config_version=self.config_version)
         fresh.clocks, fresh.decisions = self.clocks, self.decisions
         fresh.ends, fresh.flapping = self.ends, self.flapping
+        fresh.revoked = self.revoked | self.asking
+        bounded(fresh.revoked)
         fresh.members = {name: member for name, member in self.members.items() if any(name in clock.names for clock in self.clocks)}
         if reopen:
             fresh.alert_id, fresh.starts_at, fresh.count, fresh.severity = self.alert_id, self.starts_at, self.count, self.severity

@@ -54,6 +54,8 @@ class Order(msgspec.Struct, kw_only=True):
     anomaly_ids: list[str] = []
     requests: list[Request] = []
     release: bool = False
+    forgotten: int = 0
+    """With `release`: anomalies that nobody can name any more; their actions end by themselves."""
     context: dict[str, str] = {}
     receiver: str = RECEIVER
 
@@ -79,6 +81,7 @@ class _Alert(msgspec.Struct, kw_only=True):
     reopened: int = 0
     shield: list[Request] = []
     shield_anomaly_ids: list[str] = []
+    shield_forgotten: int = 0
 
 
 def parse(value: bytes) -> Order:
@@ -125,5 +128,6 @@ def _of_alert(alert: _Alert) -> Order:
         anomaly_ids=[*alert.anomaly_ids, *alert.shield_anomaly_ids],
         requests=[] if release else alert.shield,
         release=release,
+        forgotten=alert.shield_forgotten if release else 0,
         context={name: text for name, text in context.items() if text},
     )

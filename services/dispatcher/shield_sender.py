@@ -73,7 +73,7 @@ class ShieldSender:
         ended = await self._book.in_force(order)
         for action_id, endpoint in ended:
             await self._book.revoked(action_id, await self._client.revoke(endpoint, action_id, f"alert {order.alert_id} is over"))
-        return f"{len(ended)} revoked"
+        return f"{len(ended)} revoked" + (f"; actions of {order.forgotten} more anomalies end by themselves" if order.forgotten else "")
 
     def _endpoint(self, own: str) -> str:
         endpoint = own or str(self._settings.get("endpoint") or "")

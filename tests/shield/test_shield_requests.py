@@ -120,6 +120,78 @@ def test_what_is_over_first_is_forgotten_beyond_the_bound(monkeypatch: pytest.Mo
     assert list(asking) == ["long", "usual"]
 
 
+class Life:
+    """One alert key through its states, as the operator keeps it."""
+
+    def __init__(self) -> None:
+        self.config = RuntimeConfig.from_snapshot(1, parse_config(CONFIG, "test").config.to_snapshot())
+        self.key = match(found(), self.config)[0]
+        self.state: bytes | None = None
+
+    def alerts(self, now_ms: int, *anomalies: Anomaly, until_ms: int = 0) -> list[AlertRecord]:
+        """The alert's records when these come, and at every second until then."""
+        group = AlertGroup.from_state(self.key, self.state, self.config)
+        outputs: list[Any] = [output for anomaly in anomalies for output in group.on_anomaly(anomaly, now_ms)]
+        for at_ms in range(now_ms, (until_ms or now_ms) + 1, 1_000):
+            outputs += group.on_timer(at_ms)
+            group = AlertGroup.from_state(self.key.to_text(), group.to_state(), self.config)
+        self.state = group.to_state()
+        return [output for output in outputs if isinstance(output, AlertRecord)]
+
+
+def attack(number: int, minute: int = 0, count: int = 1) -> Anomaly:
+    """Anomaly of one attacker, whose block was asked for with its first record; it was seen last in that minute."""
+    anomaly = found(f"u-{number}", f"an-{number:04}", last_seen=f"2026-03-02T12:{minute:02}:00.000Z", count=count, update=count > 1)
+    anomaly.actions_taken = of_detector([DetectorAction(shield="block", shield_config={"duration": "6h"})], found(f"u-{number}", f"an-{number:04}"))
+    return anomaly
+
+
+def again(records: list[AlertRecord]) -> list[str]:
+    """Whose block the records ask for."""
+    return [request["target"].partition(":")[2] for record in records for request in record.shield if request["action"] == "shield_block"]
+
+
+@pytest.mark.parametrize("attackers", [1, 51, 700])
+def test_whoever_goes_on_after_the_end_is_blocked_again_however_many_they_are(attackers: int) -> None:
+    life, everybody = Life(), [f"u-{number}" for number in range(attackers)]
+    assert again(life.alerts(1_000, *(attack(number) for number in range(attackers)))) == [], "their own records ask"
+    ids: set[str] = set()
+    for round_ in (1, 2):
+        over = life.alerts(round_ * 1_000_000 - 500_000, until_ms=round_ * 1_000_000 - 500_000 + 400_000)[-1]
+        assert over.status == "resolved"
+        assert set(parse(over.to_json()).anomaly_ids) == {f"an-{number:04}" for number in range(attackers)}
+        at_ms = round_ * 1_000_000
+        goes_on = [attack(number, minute=round_ * 16, count=1 + round_) for number in range(attackers)]
+        records = life.alerts(at_ms, *goes_on, until_ms=at_ms + 10_000)
+        assert sorted(again(records)) == sorted(everybody), f"round {round_}"
+        assert max(len(record.shield) for record in records) <= shield.ASKED_AT_ONCE + 1
+        blocks = {r["action_id"] for record in records for r in record.shield if r["action"] == "shield_block"}
+        assert len(blocks) == attackers and not blocks & ids, "another id each time, since the end revoked the one before"
+        ids |= blocks
+        assert again(life.alerts(at_ms + 11_000, *(attack(number, minute=round_ * 16 + 1, count=2 + round_) for number in range(attackers)))) == []
+
+
+def test_who_goes_on_under_another_alert_is_blocked_again() -> None:
+    life = Life()
+    life.alerts(1_000, attack(1), attack(2), until_ms=400_000)
+    other = found("u-3", "an-3", first_seen="2026-03-02T12:16:00.000Z", last_seen="2026-03-02T12:16:00.000Z")
+    (fresh,) = life.alerts(1_000_000, other)
+    assert fresh.anomaly_ids == ["an-3"] and fresh.reopened == 0
+    records = life.alerts(1_002_000, attack(2, minute=17, count=2))
+    assert again(records) == ["u-2"]
+    (block,) = [request for record in records for request in record.shield if request["action"] == "shield_block"]
+    assert block["timestamp"] == "2026-03-02T12:17:00.000Z"
+
+
+def test_those_that_are_too_many_to_be_remembered_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shield, "MAX_ASKING", 60)
+    life = Life()
+    records = life.alerts(1_000, *(attack(number) for number in range(100)), until_ms=400_000)
+    order = parse(records[-1].to_json())
+    assert (order.release, order.forgotten) == (True, 40)
+    assert {f"an-{number:04}" for number in range(40, 100)} <= set(order.anomaly_ids)
+
+
 def test_correlation_asks_with_the_first_record_of_an_anomaly() -> None:
     actions = (DetectorAction(shield="block"),)
     latency = DetectorConfig("latency", "rule", "threshold", "pane", "latency_ms", {}, scope=Scope(excluded_tenants=("globex",)), actions=actions)
