@@ -20,11 +20,11 @@ import psutil
 from confluent_kafka import Producer
 
 from bench.gateway_client import EVENT_BYTES, KEYS
+from bench.gateway_topic import TOPIC
 from bench.row import Row
 from services.stack.paths import project_root
 from services.traffic.bulk import bulk_events
 
-TOPIC = "llm-telemetry"
 BATCH = 100
 CONNECTIONS = 8
 SECONDS = 12.0

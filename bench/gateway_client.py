@@ -25,12 +25,16 @@ from services.traffic.bulk import bulk_events
 BODIES = 40
 EVENT_BYTES = 900
 KEYS = 20
-SendOne = Callable[[int], Awaitable[None]]
+SendOne = Callable[[int], Awaitable[str]]
+"""Sends the body of that number; the status of the answer."""
+TAKEN = ("200", "202", "OK")
 
 
-def raw_batches(batch: int) -> list[list[bytes]]:
+def raw_batches(batch: int, bodies: int = BODIES, seed: int = 1) -> list[list[bytes]]:
     """Event JSON in batches."""
-    events = bulk_events(BODIES * batch, keys=KEYS, event_bytes=EVENT_BYTES, start_ms=int(time.time() * 1000) - 60_000, rate=1_000_000)
+    events = bulk_events(
+        bodies * batch, seed=seed, keys=KEYS, event_bytes=EVENT_BYTES, start_ms=int(time.time() * 1000) - 60_000, rate=1_000_000
+    )
     values = [value for _, _, value in events]
     return [values[at : at + batch] for at in range(0, len(values), batch)]
 
@@ -85,33 +89,36 @@ def span_batch(values: list[bytes]) -> bytes:
     return encoded
 
 
-async def http_sender(url: str, path: str, content_type: str, bodies: list[bytes]) -> SendOne:
-    """A connection that posts bodies; anything but a 2xx ends the run."""
+async def http_sender(url: str, path: str, content_type: str, bodies: list[bytes], token: str | None = None) -> SendOne:
+    """A connection that posts bodies."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {content_type}\r\ncontent-length: "
+    who = f"authorization: Bearer {token}\r\n" if token else ""
+    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\n{who}content-type: {content_type}\r\ncontent-length: "
     requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
 
-    async def send(number: int) -> None:
+    async def send(number: int) -> str:
         writer.write(requests[number % len(requests)])
         answer = await reader.readuntil(b"\r\n\r\n")
-        if not answer.startswith(b"HTTP/1.1 2"):
-            raise SystemExit(f"the gateway answered {answer[:300]!r}")
         length = next(int(line.split(b":")[1]) for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length"))
         await reader.readexactly(length)
+        return answer[9:12].decode()
 
     return send
 
 
-async def grpc_sender(address: str, bodies: list[bytes]) -> SendOne:
+async def grpc_sender(address: str, bodies: list[bytes], token: str | None = None) -> SendOne:
     """A channel that calls BatchTelemetry."""
     channel = grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
     call = channel.unary_unary("/llm.sentinel.v1.TelemetryIngestion/BatchTelemetry")
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
 
-    async def send(number: int) -> None:
-        answer = await call(bodies[number % len(bodies)])
-        if pb.BatchTelemetryResponse.FromString(answer).rejected_count:
-            raise SystemExit("the gateway refused events")
+    async def send(number: int) -> str:
+        try:
+            answer = await call(bodies[number % len(bodies)], metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            return error.code().name
+        return "OK" if not pb.BatchTelemetryResponse.FromString(answer).rejected_count else "rejections"
 
     return send
 
@@ -145,7 +152,9 @@ async def run(kind: str, url: str, seconds: float, connections: int, batch: int,
             wait = due - time.perf_counter()
             if wait > 0:
                 await asyncio.sleep(wait)
-            await send(number)
+            status = await send(number)
+            if status not in TAKEN:
+                raise SystemExit(f"the gateway answered {status}")
             ended = time.perf_counter()
             if due >= counted_from and ended <= until:
                 latencies.append((ended - due) * 1000)

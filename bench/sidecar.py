@@ -21,8 +21,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from bench.figures import summary
-from bench.gateway import TOPIC, drive, running_gateway
+from bench.gateway import drive, running_gateway
 from bench.gateway_client import EVENT_BYTES, KEYS
+from bench.gateway_topic import TOPIC
 from bench.row import Row
 from sentinel.config.load import default_config
 from sentinel.config.sidecar_view import LOCAL_STRATEGIES, view_of

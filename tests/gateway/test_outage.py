@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from services.stack.errors import StackError
-from services.stack.paths import project_root
 from tests.support.doors import event, lines
-from tests.support.kafka import Broker, free_port
+from tests.support.gateways import GatewayProcess
+from tests.support.kafka import Broker
 from tests.support.streams import read_topic
 from tests.support.waiting import wait_for
 
@@ -36,58 +31,6 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
     started.topic("llm-telemetry")
     yield started
     started.kill()
-
-
-class GatewayProcess:
-    """`sentinel gateway` as a process that can be killed and started again on the same ports and data."""
-
-    def __init__(self, bootstrap: str, folder: Path) -> None:
-        folder.mkdir()
-        config = folder / "sentinel-config.yaml"
-        config.write_text("ingestion: {}\n")
-        self.port = free_port()
-        command = [
-            sys.executable,
-            "-m",
-            "services.cli.main",
-            "gateway",
-            f"--config={config}",
-            f"--bootstrap={bootstrap}",
-            f"--data={folder}",
-        ]
-        self._command = [*command, f"--http-port={self.port}", *(f"--{door}-port=0" for door in ("grpc", "otlp-grpc", "otlp-http"))]
-        self._log = folder / "gateway.log"
-        self.start()
-
-    def start(self) -> None:
-        with self._log.open("ab") as output:
-            self.process = subprocess.Popen(
-                self._command, stderr=output, cwd=project_root(), env=os.environ | {"PYTHONPATH": str(project_root())}
-            )
-        wait_for(self._answers, 60, f"the gateway to start; its log: {self._log.read_text()[-500:]}", pause_s=0.1)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-    def stop(self) -> str:
-        self.process.terminate()
-        assert self.process.wait(30) == 0
-        return self._log.read_text()
-
-    def metric(self, name: str) -> float:
-        page = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
-        return next(float(line.split()[1]) for line in page.splitlines() if line.startswith(f"{name} "))
-
-    def rss_mib(self) -> float:
-        return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, self._log.read_text()[-2000:]
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/livez", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
 
 
 class Load:
