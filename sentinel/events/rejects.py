@@ -108,8 +108,11 @@ def _brief(value: object) -> str:
     return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}… ({len(text):,} characters)"
 
 
-def dlq_record(value: bytes, reject: Reject, *, topic: str, partition: int, offset: int, record_ms: int, failed_ms: int) -> str:
-    """The DLQ record (JSON text) of one refused event, with its place in Kafka and its original bytes."""
+def dlq_record(
+    value: bytes, reject: Reject, *, topic: str, partition: int, offset: int, record_ms: int, failed_ms: int, whole_bytes: int | None = None
+) -> str:
+    """The DLQ record (JSON text) of one refused event, with its place in Kafka and its original bytes; `whole_bytes` is their number when `value` is cut."""
+    whole = len(value) if whole_bytes is None else whole_bytes
     return msgspec.json.encode(
         {
             "dlq_id": stable_id("dlq", topic, partition, offset),
@@ -124,7 +127,7 @@ def dlq_record(value: bytes, reject: Reject, *, topic: str, partition: int, offs
             "found": reject.found,
             "reason": reject.reason,
             "original_base64": base64.b64encode(value).decode(),
-            "original_bytes": len(value),
-            "truncated": False,
+            "original_bytes": whole,
+            "truncated": whole > len(value),
         }
     ).decode()

@@ -14,8 +14,8 @@ from services.dispatcher.database import Database
 from services.dispatcher.errors import SendError
 from services.dispatcher.events import log_event, plain
 from services.dispatcher.settings import with_secrets
-from services.gateway.http_body import SlowBodyError, read_body
-from services.gateway.records import MalformedError, TooLargeError, UnsupportedTypeError
+from services.gateway.http_body import read_body
+from services.gateway.records import MalformedError, SlowError, TooLargeError, UnsupportedTypeError
 
 PATH = "/webhooks/pagerduty"
 MAX_BODY_BYTES = 1 << 20
@@ -61,7 +61,7 @@ class Callbacks:
             body = await read_body(receive, headers, MAX_BODY_BYTES)
         except TooLargeError as error:
             return 413, str(error)
-        except SlowBodyError as error:
+        except SlowError as error:
             return 408, str(error)
         except (MalformedError, UnsupportedTypeError) as error:
             return 400, str(error)

@@ -72,7 +72,7 @@ class AmqpDoor:
             values = _values(message)
         except GatewayError as error:
             reject = Reject(error.field or "(body)", "events", "something else", error.detail, self._who.tenant_id)
-            await self._bury(message, [(message.body[:MAX_BODY_BYTES], reject)])
+            await self._bury(message, [(message.body, reject)])
             await message.ack()
             return
         while True:
@@ -97,7 +97,14 @@ class AmqpDoor:
             KafkaRecord(
                 f"{place}|{number}".encode(),
                 dlq_record(
-                    value, reject, topic=place, partition=number, offset=message.delivery_tag or 0, record_ms=now_ms, failed_ms=now_ms
+                    value[:MAX_BODY_BYTES],
+                    reject,
+                    topic=place,
+                    partition=number,
+                    offset=message.delivery_tag or 0,
+                    record_ms=now_ms,
+                    failed_ms=now_ms,
+                    whole_bytes=len(value),
                 ).encode(),
                 now_ms,
             )

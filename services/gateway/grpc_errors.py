@@ -16,6 +16,7 @@ from services.gateway.records import (
     GatewayError,
     MalformedError,
     RateLimitedError,
+    SlowError,
     TooLargeError,
     UnauthenticatedError,
     UnavailableError,
@@ -28,6 +29,7 @@ _CODES: tuple[tuple[type[GatewayError], int], ...] = (
     (RateLimitedError, Code.RESOURCE_EXHAUSTED),
     (UnavailableError, Code.UNAVAILABLE),
     (TooLargeError, Code.RESOURCE_EXHAUSTED),
+    (SlowError, Code.DEADLINE_EXCEEDED),
     (MalformedError, Code.INVALID_ARGUMENT),
 )
 

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2, ingestion_pb2_grpc, sidecar_pb2, sidecar_pb2_grpc
 from services.gateway.grpc_door import LogsExport, MetricsExport, Telemetry, TraceExport
-from services.gateway.grpc_reading import ReadingInterceptor
+from services.gateway.grpc_reading import SERVER_OPTIONS, ReadingInterceptor
 from services.gateway.otlp.intake import OtlpIntake
 
 _NAMES = (
@@ -22,6 +22,7 @@ _NAMES = (
     logs_service_pb2.DESCRIPTOR.services_by_name["LogsService"].full_name,
     metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"].full_name,
 )
+HANDSHAKE_TIMEOUT_S = 10.0
 
 
 class GrpcServer:
@@ -36,8 +37,9 @@ class GrpcServer:
         link: sidecar_pb2_grpc.SidecarLinkServicer | None = None,
     ) -> None:
         self._server = grpc.aio.server(
-            interceptors=[ReadingInterceptor()],
+            interceptors=[ReadingInterceptor(max_message_bytes)],
             options=[
+                *SERVER_OPTIONS,
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_send_message_length", max_message_bytes),
                 ("grpc.max_concurrent_streams", max_streams),
@@ -47,7 +49,7 @@ class GrpcServer:
                 ("grpc.keepalive_timeout_ms", 20_000),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.max_connection_idle_ms", 900_000),
-                ("grpc.server_handshake_timeout_ms", 10_000),
+                ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_TIMEOUT_S * 1000)),
             ],
             # With the size of a message this bounds what calls under way may hold.
             maximum_concurrent_rpcs=max_streams,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.records import MalformedError, TooLargeError, UnavailableError, UnsupportedTypeError
+from services.gateway.records import MalformedError, SlowError, TooLargeError, UnavailableError, UnsupportedTypeError
 
 Receive = Callable[[], Awaitable[Any]]
 BODY_TIMEOUT_S = 15.0
@@ -26,12 +26,8 @@ _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
-class SlowBodyError(MalformedError):
-    """The body did not arrive in time."""
-
-
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
-    """The whole body, unzipped. Raises TooLargeError, UnsupportedTypeError, MalformedError, SlowBodyError."""
+    """The whole body, unzipped. Raises TooLargeError, UnsupportedTypeError, MalformedError, SlowError."""
     length = headers.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > limit:
         await _discard(receive)
@@ -43,7 +39,7 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
         async with asyncio.timeout(BODY_TIMEOUT_S):
             body = await _collect(receive, limit)
     except TimeoutError:
-        raise SlowBodyError(f"the body was not complete after {BODY_TIMEOUT_S:g} s", field="(body)") from None
+        raise SlowError(f"the body was not complete after {BODY_TIMEOUT_S:g} s", field="(body)") from None
     return unzip(body, limit) if encoding == "gzip" else body
 
 
@@ -105,7 +101,7 @@ def unzip(body: bytes, limit: int) -> bytes:
         try:
             parts.append(member.decompress(rest, left + 1))
         except zlib.error:
-            raise MalformedError("the body is not gzip, as its content-encoding says", field="(body)") from None
+            raise MalformedError("the body is not gzip, as its encoding says", field="(body)") from None
         left -= len(parts[-1])
         if left < 0:
             raise _too_large(limit)

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.gateway.http_body import JSON_TYPES, LINES_TYPES, SlowBodyError
+from services.gateway.http_body import JSON_TYPES, LINES_TYPES
 from services.gateway.records import (
     GatewayError,
     MalformedError,
     RateLimitedError,
     Rejection,
+    SlowError,
     TooLargeError,
     UnauthenticatedError,
     UnavailableError,
@@ -41,7 +42,7 @@ _STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
     (UnavailableError, 503),
     (TooLargeError, 413),
     (UnsupportedTypeError, 415),
-    (SlowBodyError, 408),
+    (SlowError, 408),
     (MalformedError, 400),
 )
 

@@ -56,6 +56,10 @@ class MalformedError(GatewayError):
     """The request is not what the door reads; `field` says where."""
 
 
+class SlowError(MalformedError):
+    """The request did not arrive in time."""
+
+
 class TooLargeError(GatewayError):
     """The request is larger than the door takes."""
 
