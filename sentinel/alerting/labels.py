@@ -20,6 +20,9 @@ ALIASES = {"application": "application_id", "detector": "detector_id", "tenant":
 """Short names that the specification's examples use for labels."""
 
 _PARTNERS = ALIASES | {long: short for short, long in ALIASES.items()}
+MAX_LABEL_VALUE = 1_000
+"""Longest value (characters) of a label: it is in the state, in keys, and in every message."""
+
 OPTIONAL = frozenset({"user_id", "detector_type", "entity_type", "entity_id"})
 """Fields that are labels only where alerts are grouped by them."""
 
@@ -46,7 +49,7 @@ def value_of(labels: Mapping[str, str], name: str) -> str:
 def labels_of(
     anomaly: Anomaly, alertname: str, extra: Mapping[str, str], group_by: tuple[str, ...] = (), severity: str = ""
 ) -> dict[str, str]:
-    """The label set of an anomaly, sorted by name, without empty values.
+    """The label set of an anomaly, sorted by name, without empty values; those that are too long are cut.
 
     Later sources win: `extra` (labels that the definition sets), the anomaly's own `labels` (team, environment, …), its fields. User and
     entity become labels only where `group_by` asks for them, since otherwise every user would be an alert of its own.
@@ -64,7 +67,7 @@ def labels_of(
     for name in group_by:
         if name in OPTIONAL:
             labels[name] = _optional_field(anomaly, name)
-    return {name: labels[name] for name in sorted(labels) if labels[name]}
+    return {name: labels[name][:MAX_LABEL_VALUE] for name in sorted(labels) if labels[name]}
 
 
 def _optional_field(anomaly: Anomaly, name: str) -> str:

@@ -30,13 +30,17 @@ STILL_FIRING = "0001-01-01T00:00:00Z"
 """Alertmanager's `endsAt` of an alert that fires: the zero time."""
 
 
+MAX_ANNOTATION = 2_000
+"""Longest annotation (characters) that an anomaly brings along: a message holds those of many."""
+
+
 def annotations_of(anomaly: Anomaly) -> dict[str, str]:
-    """What people read about an anomaly, as text: summary, description, id, score and the metric's values."""
+    """What people read about an anomaly, as text: summary, description, id, score and the metric's values; what is too long is cut."""
     annotations = {"summary": anomaly.title, "description": anomaly.description, "anomaly_id": anomaly.anomaly_id}
     annotations["correlation_group"] = anomaly.correlation.get("group_id", "")
     annotations["score"] = f"{anomaly.score:.4g}"
     annotations |= {name: f"{value:.6g}" for name, value in anomaly.metrics.items()}
-    return {name: value for name, value in annotations.items() if value}
+    return {name: value if len(value) <= MAX_ANNOTATION else value[: MAX_ANNOTATION - 1] + "…" for name, value in annotations.items() if value}
 
 
 def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecord:

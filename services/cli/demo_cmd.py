@@ -19,7 +19,11 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="Stop everything afterwards; fail if trouble was missed or calm raised an alert.")
+        bool,
+        typer.Option(
+            "--once",
+            help="Stop everything afterwards; fail if trouble was missed, calm raised an alert, or none was grouped, escalated and ended.",
+        ),
     ] = False,
 ) -> None:
     """Replay traffic with injected trouble and watch it being found; takes about four minutes once the stack runs."""

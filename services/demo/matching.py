@@ -62,7 +62,9 @@ class Findings:
 
     def accepted(self, alert_id: str) -> tuple[Told, ...]:
         """Notifications about an alert that their receivers accepted, in the order of acceptance."""
-        return tuple(sorted((t for t in self.told if t.alert_id == alert_id and t.delivered_ms is not None), key=lambda t: t.delivered_ms or 0))
+        return tuple(
+            sorted((t for t in self.told if t.alert_id == alert_id and t.delivered_ms is not None), key=lambda t: t.delivered_ms or 0)
+        )
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,16 @@ class Verdict:
     @property
     def passed(self) -> bool:
         return not self.missed and not self.false_alarms
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """What of the life of an alert no row shows: several findings in one alert, an escalation, an end that somebody was told of."""
+        shown = {
+            "grouping": any(row.alert is not None and row.alert.count > 1 for row in self.rows),
+            "escalation": any(row.escalated_delay_s is not None for row in self.rows),
+            "the end": any(row.over_delay_s is not None for row in self.rows),
+        }
+        return tuple(name for name, is_shown in shown.items() if not is_shown)
 
 
 def judge(truths: Sequence[Truth], found: Findings, *, start_ms: int, grace_ms: int) -> Verdict:

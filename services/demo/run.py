@@ -24,7 +24,9 @@ CONFIG_SETTLE_S = 3.0
 
 
 def run_demo(*, once: bool) -> bool:
-    """Run it; True when every trouble was found and no calm stretch raised an alert. Without `once` traffic goes on until Ctrl-C.
+    """Run it; True when every trouble was found, no calm stretch raised an alert, and alerts were seen grouped, escalated and ended.
+
+    Without `once` traffic goes on until Ctrl-C.
 
     Raises StackError, SendError, PlanError, each with one sentence on what is wrong.
     """
@@ -78,7 +80,7 @@ def _watch(scenario: Scenario, endpoints: Endpoints, inbox: Inbox, screen: Conso
         reader.close()
     if traffic.failure is not None:
         raise traffic.failure
-    return scene.verdict.passed
+    return scene.verdict.passed and not scene.verdict.unseen
 
 
 def _refresh(scene: Scene, scenario: Scenario, traffic: DemoTraffic, reader: FindingsReader, gauges: JobGauges, inbox: Inbox) -> None:
@@ -100,7 +102,7 @@ def _over(verdict: Verdict, scenario: Scenario, traffic: DemoTraffic, now: int) 
     """The end: the traffic broke down; or all was found, told and is over for a while; or the last grace has passed."""
     if traffic.failure is not None:
         return True
-    complete = not verdict.missed and all(row.told_delay_s is not None for row in verdict.rows)
+    complete = not verdict.missed and not verdict.unseen and all(row.told_delay_s is not None for row in verdict.rows)
     return now >= traffic.last_end_ms + (scenario.settle_ms if complete else scenario.grace_ms)
 
 
@@ -120,9 +122,18 @@ def _report(verdict: Verdict, scene: Scene, table: Console) -> None:
         at = (alert.starts_ms - scene.start_ms) / 1000
         name = alert.detector_id or alert.definition_id
         table.print(f"FALSE ALARM {at:.0f} s after the start: {name} on {alert.tenant_id}/{alert.application_id}")
-    found = len(verdict.rows) - len(verdict.missed)
+    for name in verdict.unseen:
+        table.print(f"NOT SEEN in any alert: {name}")
+    found, rows = len(verdict.rows) - len(verdict.missed), verdict.rows
+    grouped = sum(row.alert is not None and row.alert.count > 1 for row in rows)
+    escalated, over = (
+        sum(delay is not None for delay in delays) for delays in ([r.escalated_delay_s for r in rows], [r.over_delay_s for r in rows])
+    )
     calm = "no alert in calm stretches" if not verdict.false_alarms else f"{len(verdict.false_alarms)} alerts in calm stretches"
     table.print(
         f"{found} of {len(verdict.rows)} troubles found, {calm}; {scene.sent:,} events sent; "
         f"the webhook received {scene.webhook} messages, the mail server {scene.email}."
+    )
+    table.print(
+        f"{grouped} alerts stand for several findings, {escalated} were escalated since nobody answered, the end of {over} was told."
     )

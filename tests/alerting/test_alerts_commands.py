@@ -167,6 +167,10 @@ def test_matchers_come_through_the_import_unchanged(text: str) -> None:
             "expected an IANA time zone",
         ),
         ("receiverGroups: [{name: g, receivers: [x]}]", "expected a receiver that is defined"),
+        (
+            "timeIntervals: [{name: n, timeIntervals: [{location: Mars/Base}]}]",
+            "alerting.timeIntervals[0].timeIntervals[0].location: expected an IANA time zone",
+        ),
         ("inhibitRules: [{sourceMatchers: ['a=~\"(\"']}]", "RE2"),
     ],
 )
@@ -176,3 +180,14 @@ def test_our_own_mistakes_are_named(section: str, expected: str, tmp_path: Path,
     file.write_text(f"alerting:\n  {receiver}\n  routing: {{defaultReceiver: r}}\n  {section}\n")
     assert run(["config", "validate", str(file)]) == 1
     assert expected in capsys.readouterr().err
+
+
+def test_an_unknown_receiver_deep_in_the_routes_is_named_with_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "c.yaml"
+    receiver = "receivers: [{name: pager, type: webhook, config: {url: 'http://127.0.0.1:9/'}}]"
+    routes = "[{matchers: ['a=\"b\"'], receivers: [pager], routes: [{match: {team: ml}, receivers: [pagr]}]}]"
+    file.write_text(f"alerting:\n  {receiver}\n  routing: {{defaultReceiver: pager, routes: {routes}}}\n")
+    assert run(["config", "validate", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert f"{file}: alerting.routing.routes[0].routes[0].receivers[0]: expected a receiver that is defined" in said
+    assert said.strip().endswith('found "pagr"; did you mean pager?')

@@ -126,6 +126,21 @@ def test_a_flood_of_label_sets_stays_bounded_and_loses_no_severity() -> None:
     assert len(simulation.group.to_state()) < 40_000
 
 
+def test_a_megabyte_in_annotations_and_labels_is_cut_and_no_message_grows_beyond_what_a_topic_takes() -> None:
+    huge = "ä" * 1_000_000
+    script = [(0.0, anomaly(str(n), title=huge, description=huge, labels={"pod": f"{n}-{huge}"})) for n in range(60)]
+    settings = config(definition("d", "ops", annotations={"why": "{{ .anomaly.description }}"}), wait=1)
+    simulation = Simulation(settings, match(script[0][1], settings)[0])
+    outputs = simulation.run([*script, (3.0, anomaly("fine", "critical", title="As usual"))], until=70)
+    (note, *_) = notes(outputs)
+    assert len(note.alerts) > 50 and max(len(output.to_json()) for output in outputs) < 1_000_000
+    first = note.alerts[0]
+    assert (len(first.annotations["description"]), first.annotations["description"][-2:], len(first.annotations["why"])) == (2_000, "ä…", 2_000)
+    assert max(len(value) for alert in note.alerts for value in alert.labels.values()) == 1_000
+    assert len(simulation.group.to_state()) < 2_000_000
+    assert any(alert.annotations.get("summary") == "As usual" for alert in notes(outputs)[-1].alerts)
+
+
 @pytest.mark.parametrize("data", [b"\x07" + encode(GroupState())[1:], encode(GroupState())[:-3], b"\x01", b"\x01\xff"])
 def test_a_foreign_or_damaged_state_is_named(data: bytes) -> None:
     with pytest.raises(ValueError, match="alert state: "):

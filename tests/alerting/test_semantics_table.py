@@ -1,4 +1,4 @@
-"""The table in docs/alerting.md: all 33 rows, each with tests that exist."""
+"""The tables in docs/alerting.md: all 33 semantics and every kind of bad input, each with tests that exist, and of which there is one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ import pytest
 from scenarios import SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", (ROOT / "docs" / "alerting.md").read_text(), re.MULTILINE)
-TESTS = {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)}
+DOCUMENT = (ROOT / "docs" / "alerting.md").read_text()
+ROWS = re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", DOCUMENT, re.MULTILINE)
+BAD_INPUT = re.findall(r"^\| (.+) \| (.+) \| (`test_.+) \|$", DOCUMENT.partition("\n## Bad input\n")[2], re.MULTILINE)
+TESTS = [
+    f"{path.relative_to(ROOT)}::{name}"
+    for path in sorted((ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+]
+
+
+def places(cell: str) -> dict[str, list[str]]:
+    """Where the tests are that a cell names."""
+    return {name: [test for test in TESTS if test.partition("::")[2] == name] for name in re.findall(r"`(test_\w+)`", cell)}
 
 
 def test_the_table_is_complete() -> None:
@@ -24,7 +35,13 @@ def test_the_table_is_complete() -> None:
 def test_a_row_says_how_and_names_tests_that_exist(row: tuple[str, str, str, str]) -> None:
     _, _, here, cell = row
     assert re.match(r"(same|better|different)\b", here)
-    tests, compared = re.findall(r"`(test_\w+)`", cell), re.findall(r"“(.+?)”", cell)
+    tests, compared = places(cell), re.findall(r"“(.+?)”", cell)
     assert tests or compared
-    assert set(tests) <= TESTS
+    assert {name: found for name, found in tests.items() if len(found) != 1} == {}
     assert set(compared) <= {scenario.name for scenario in SCENARIOS}
+
+
+def test_every_kind_of_bad_input_has_its_tests() -> None:
+    assert len(BAD_INPUT) == 14
+    named = [place for *_, cell in BAD_INPUT for place in places(cell).items()]
+    assert {name: found for name, found in named if len(found) != 1} == {}

@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
@@ -13,6 +15,7 @@ from werkzeug import Response
 from services.dispatcher.delivery import Delivery, Outcome, RetryPolicy
 from services.dispatcher.notification import Notification
 from tests.dispatcher.conftest import Bench, answers, record
+from tests.support.certificates import self_signed
 
 
 @contextmanager
@@ -65,14 +68,38 @@ def drop_by_drop(connection: socket.socket) -> None:
         time.sleep(0.1)
 
 
-def test_none_of_them_delays_another(bench: Bench, httpserver: HTTPServer) -> None:
+def greets_and_hangs(connection: socket.socket) -> None:
+    connection.sendall(b"220 relay.example.org ESMTP\r\n")
+    hang(connection)
+
+
+def unknown_authority(folder: Path) -> Callable[[socket.socket], None]:
+    """A web server whose certificate nobody vouches for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed(folder))
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(65_536)
+            wrapped.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    return serve
+
+
+def test_none_of_them_delays_another(bench: Bench, httpserver: HTTPServer, tmp_path: Path) -> None:
     answers(httpserver, Response("ok"))
     httpserver.expect_request("/error").respond_with_data('{"error": "no"}')
     httpserver.expect_request("/moved").respond_with_data("", 307, {"Location": httpserver.url_for("/hook")})
-    with server(hang) as deaf, server(no_tls) as plain, server(endless) as chatty, server(drop_by_drop) as dripping:
+    behaviours = (hang, no_tls, endless, drop_by_drop, unknown_authority(tmp_path), greets_and_hangs)
+    with ExitStack() as servers:
+        deaf, plain, chatty, dripping, stranger, relay = (servers.enter_context(server(behave)) for behave in behaviours)
         reasons = {
             "deaf": "no answer within 1 s",
+            "handshake": "no answer within 1 s",
             "plain": "ConnectError (SSL",
+            "stranger": "certificate verify failed: self-signed certificate",
+            "relay": "SMTPReadTimeoutError: Timed out",
+            "silent-relay": "SMTPConnectTimeoutError: Timed out",
             "chatty": "HTTP 500 xxx",
             "dripping": "no answer within 1 s",
             "error": "HTTP 200, and not ok",
@@ -80,6 +107,11 @@ def test_none_of_them_delays_another(bench: Bench, httpserver: HTTPServer) -> No
         }
         bench.add("hook", "webhook", url=httpserver.url_for("/hook"))
         bench.add("deaf", "webhook", url=f"http://127.0.0.1:{deaf}/", timeoutS=1)
+        bench.add("handshake", "webhook", url=f"https://127.0.0.1:{deaf}/", timeoutS=1)
+        bench.add("stranger", "webhook", url=f"https://127.0.0.1:{stranger}/", timeoutS=1)
+        for name, port in (("relay", relay), ("silent-relay", deaf)):
+            mail = {"from": "sentinel@example.org", "to": ["oncall@example.org"], "smarthost": f"127.0.0.1:{port}", "requireTls": False}
+            bench.add(name, "email", timeoutS=1, **mail)
         bench.add("plain", "webhook", url=f"https://127.0.0.1:{plain}/", timeoutS=1)
         bench.add("chatty", "webhook", url=f"http://127.0.0.1:{chatty}/", timeoutS=5)
         bench.add("dripping", "webhook", url=f"http://127.0.0.1:{dripping}/", timeoutS=1)

@@ -2,8 +2,10 @@
 
 import email
 import email.policy
+import ssl
 from collections.abc import Iterator
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from aiosmtpd.controller import Controller
 
 from services.dispatcher.delivery import Outcome
 from tests.dispatcher.conftest import Bench, record
+from tests.support.certificates import self_signed
 from tests.support.postgres import free_port
 
 
@@ -115,6 +118,12 @@ def test_nothing_accepted_is_a_failure(bench: Bench, mailbox: Mailbox) -> None:
     assert bench.letters[0].reason == "all recipients refused: 550 no such user; 550 no such user"
 
 
+def test_a_megabyte_in_an_annotation_is_cut(bench: Bench, mailbox: Mailbox) -> None:
+    alert = {"status": "firing", "annotations": {"summary": "x" * 1_000_000}, "startsAt": "2026-01-01T00:00:00Z"}
+    assert bench.deliver(record(receiver="team", alerts=[alert] * 200)) is Outcome.DELIVERED
+    assert len(mailbox.envelopes[0].content) < 1_000_000 and "and 100 more" in mailbox.mails[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+
+
 def test_a_title_cannot_add_headers(bench: Bench, mailbox: Mailbox) -> None:
     assert bench.deliver(record(receiver="team", title="x\r\nBcc: evil@example.org\x00")) is Outcome.DELIVERED
     (mail,) = mailbox.mails
@@ -128,6 +137,21 @@ def test_a_relay_without_the_required_tls_is_refused(bench: Bench, mailbox: Mail
     assert bench.letters[0].attempts == 1
     assert "STARTTLS" in bench.letters[0].reason
     assert mailbox.mails == []
+
+
+def test_a_relay_whose_certificate_nobody_vouches_for_gets_no_mail(bench: Bench, tmp_path: Path) -> None:
+    context, box = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Mailbox()
+    context.load_cert_chain(*self_signed(tmp_path))
+    controller = Controller(box, hostname="127.0.0.1", port=free_port(), tls_context=context)
+    controller.start()
+    try:
+        config = {"smarthost": f"127.0.0.1:{controller.port}", "from": "sentinel@example.org", "to": "oncall@example.org"}
+        bench.add("team", "email", **config)
+        assert bench.deliver(record(receiver="team")) is Outcome.DEAD
+    finally:
+        controller.stop()
+    assert "certificate verify failed" in bench.letters[0].reason
+    assert box.mails == []
 
 
 def test_a_relay_that_is_away_is_tried_again(bench: Bench) -> None:

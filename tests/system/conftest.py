@@ -20,6 +20,7 @@ ORDER = (
     "test_end_to_end",
     "test_alert_controls",
     "test_escalation",
+    "test_alert_definitions",
     "test_azure_replay",
     "test_bad_input",
     "test_ingestion",

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from sentinel.config.load import load_config
+from services.demo import run
 from services.demo.matching import EXPECTED, Findings, FoundAlert, FoundAnomaly, Told, judge
 from services.demo.scenario import write_config
 from services.demo.sinks import Inbox
@@ -135,6 +136,7 @@ def test_grouping_escalation_and_the_end_are_shown() -> None:
     result = verdict(*found)
     (row,) = result.rows
     assert (row.told_delay_s, row.escalated_delay_s, row.over_delay_s) == (6.5, 21.5, 25.0)
+    assert result.unseen == ()
     scene = Scene(RUN, {}, findings=Findings((found[0],), (found[1],), found[2:]), verdict=result)
     console = Console(width=250, file=io.StringIO())
     with console.capture() as capture:
@@ -143,6 +145,20 @@ def test_grouping_escalation_and_the_end_are_shown() -> None:
     text = capture.get()
     for part in ("21.5 s", "25.0 s", "34 findings", "default-notifications → oncall-email (escalated) → default-notifications (over) → oncall-email (over)"):
         assert part in text, text
+
+
+def test_a_demonstration_without_grouping_escalation_or_end_is_not_a_success(capsys: pytest.CaptureFixture[str]) -> None:
+    first = Told("l1", "default-notifications", "webhook", "firing", RUN + 106_500, "first")
+    escalated = Told("l1", "oncall-email", "email", "firing", RUN + 121_500, "escalated")
+    refused = Told("l1", "oncall-email", "email", "resolved", None, "resolved")
+    result = verdict(anomaly(105_000), alert(106_000, count=1), first, refused)
+    assert result.passed and result.unseen == ("grouping", "escalation", "the end")
+    result = verdict(anomaly(105_000), alert(106_000, count=2), first, escalated, refused)
+    assert result.unseen == ("the end",)
+    run._report(result, Scene(RUN, {}), Console(width=250))
+    said = capsys.readouterr().out
+    assert "NOT SEEN in any alert: the end" in said
+    assert "1 alerts stand for several findings, 1 were escalated since nobody answered, the end of 0 was told." in said
 
 
 def test_the_plain_view_says_each_message_once(capsys: pytest.CaptureFixture[str]) -> None:
