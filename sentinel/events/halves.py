@@ -19,6 +19,11 @@ REQUEST = "llm.request"
 _PAIRED = frozenset((REQUEST, "llm.response", "llm.error"))
 
 
+def is_half(event: Event, tenant_id: str, settings: PairingSettings) -> bool:
+    """Whether the event is half of an exchange that the tenant wants paired."""
+    return event.correlation_id is not None and event.event_type in _PAIRED and settings.concerns(tenant_id)
+
+
 class Halves:
     """Collects one batch."""
 
@@ -29,7 +34,7 @@ class Halves:
 
     def concern(self, event: Event) -> bool:
         """Whether the event is half of an exchange that its tenant wants paired."""
-        return self._anybody and event.correlation_id is not None and event.event_type in _PAIRED and self._settings.concerns(event.tenant_id)
+        return self._anybody and is_half(event, event.tenant_id, self._settings)
 
     def add(self, row: int, event: Event, text: str, event_ms: int, once_key: str | None, dlq: str | None = None) -> None:
         """An event that `concern` named, as it goes on."""

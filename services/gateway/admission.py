@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import orjson
 
-from sentinel.events.decode import decode_batch
+from sentinel.events.decode import Decoded, decode_batch
 from sentinel.events.enrichment import Enrichment
+from sentinel.events.halves import is_half, strip_latency, without_latency
 from sentinel.events.model import Event
+from sentinel.events.pairing_settings import PairingSettings
 from sentinel.events.rejects import RefusedEventError, Reject
 from sentinel.identity import new_event_id
 from services.gateway.records import KafkaRecord, Rejection
@@ -32,13 +34,23 @@ class Admitted(NamedTuple):
     rejections: list[Rejection]
 
 
-def admit(values: Sequence[bytes], principal: Principal, enrichment: Enrichment) -> Admitted:
-    """Checks every event for the sender; a bad one is listed and never an exception."""
+def admit(
+    values: Sequence[bytes],
+    principal: Principal,
+    enrichment: Enrichment,
+    pairing: PairingSettings = PairingSettings(),  # noqa: B008 - immutable
+) -> Admitted:
+    """Checks every event for the sender; a bad one is listed and never an exception.
+
+    An answer that lacks nothing but its latency is good when `pairing` is on for its tenant: the ingestion job takes it from the request.
+    """
     now = datetime.now(UTC)
     now_ms = time.time_ns() // 1_000_000
     allowed, own = principal.allowed, principal.tenant_id
     decoded = decode_batch(values, [now_ms] * len(values), now, enrichment.normaliser.of_sender(own))
-    rejections = [Rejection(row, *reject[:4]) for row, reject in decoded.rejects]
+    judged = len(decoded.rows) + len(decoded.rejects)
+    unpaired = _without_latency(values, decoded, now_ms, enrichment, own) if pairing.anybody and decoded.rejects else {}
+    rejections = [Rejection(row, *reject[:4]) for row, reject in decoded.rejects if row not in unpaired]
     rewritten = decoded.rewritten
     by_tenant: dict[str, list[KafkaRecord]] = {}
     keys: dict[tuple[str, str], bytes] = {}
@@ -53,11 +65,16 @@ def admit(values: Sequence[bytes], principal: Principal, enrichment: Enrichment)
         if allowed is not None and tenant not in allowed:
             rejections.append(Rejection(row, "$.tenant_id", "a tenant that the token speaks for", tenant[:300], _FOREIGN, _id(event)))
             continue
+        if unpaired and row in unpaired and not is_half(event, tenant, pairing):
+            rejections.append(Rejection(row, *unpaired[row][:4], _id(event)))
+            continue
         try:
             final = enrichment.finish(value, event, tenant)
         except RefusedEventError as error:
             rejections.append(Rejection(row, *error.reject[:4], _id(event)))
             continue
+        if unpaired and row in unpaired:
+            final = strip_latency(final).encode()
         place = (tenant, event.application_id)
         key = keys.get(place)
         if key is None:
@@ -68,11 +85,26 @@ def admit(values: Sequence[bytes], principal: Principal, enrichment: Enrichment)
             by_tenant[tenant] = [record]
         else:
             records.append(record)
-    if len(decoded.rows) + len(decoded.rejects) < len(values):
+    if judged < len(values):
         rejections += _not_events(values, decoded.rows, {row for row, _ in decoded.rejects})
     if len(rejections) > 1:
         rejections.sort(key=lambda rejection: rejection.index)
     return Admitted(by_tenant, rejections)
+
+
+def _without_latency(
+    values: Sequence[bytes], decoded: Decoded, now_ms: int, enrichment: Enrichment, own_tenant: str
+) -> dict[int, Reject]:
+    """The refusals of answers that lack only their latency, by row. They join the good events, with a latency of 0 until they are finished."""
+    found: dict[int, Reject] = {}
+    for row, reject in decoded.rejects:
+        completed = without_latency(values[row], reject, now_ms, enrichment.normaliser.of_sender(own_tenant))
+        if completed is not None:
+            found[row] = reject
+            decoded.rows.append(row)
+            decoded.rewritten[row] = completed[0]
+            decoded.events.append(completed[1])
+    return found
 
 
 def _completed(value: bytes, event: Event, own_tenant: str, now_ms: int) -> tuple[bytes, str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from sentinel.events.enrichment import Enrichment
+from sentinel.events.pairing_settings import PairingSettings
 from services.gateway.admission import Admitted, admit
 from services.gateway.limits import Limiter
 from services.gateway.metrics import DoorMetrics
@@ -40,9 +41,17 @@ class Keeper(Protocol):
 class Gateway:
     """Shared by all doors."""
 
-    def __init__(self, tokens: Tokens, limiter: Limiter, journal: Keeper, metrics: DoorMetrics, enrichment: Enrichment) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        limiter: Limiter,
+        journal: Keeper,
+        metrics: DoorMetrics,
+        enrichment: Enrichment,
+        pairing: PairingSettings = PairingSettings(),  # noqa: B008 - immutable
+    ) -> None:
         self.tokens, self.limiter, self.journal, self.metrics = tokens, limiter, journal, metrics
-        self._enrichment = enrichment
+        self._enrichment, self._pairing = enrichment, pairing
 
     def principal(self, credentials: str | None, tenant: str | None = None) -> Principal:
         """See `Tokens.principal`. A tenant that is over its limit is sent away here, before its body is read (RateLimitedError)."""
@@ -56,7 +65,7 @@ class Gateway:
 
         Raises RateLimitedError, UnavailableError: nothing of the batch is acknowledged, though a part of it may already be in Kafka.
         """
-        return await self.submit_admitted(door, admit(values, who, self._enrichment))
+        return await self.submit_admitted(door, admit(values, who, self._enrichment, self._pairing))
 
     async def submit_admitted(self, door: str, admitted: Admitted) -> Outcome:
         """As `submit`, for records that are checked."""

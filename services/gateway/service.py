@@ -14,6 +14,7 @@ from typing import Any
 from sentinel.config.ingestion import AmqpDoor as AmqpSettings
 from sentinel.config.ingestion import Ingestion
 from sentinel.config.model import SentinelConfig
+from sentinel.events.pairing_settings import settings_from as pairing_of
 from services.dispatcher.events import log_event
 from services.gateway.amqp_door import AmqpDoor
 from services.gateway.gateway import Gateway
@@ -75,7 +76,7 @@ class RunningGateway:
         limiter = limiter_of(ingestion.rate_limiting)
         metrics = DoorMetrics()
         metrics.watch(journal, limiter, enrichment)
-        running = cls(Gateway(tokens, limiter, journal, metrics, enrichment), journal)
+        running = cls(Gateway(tokens, limiter, journal, metrics, enrichment, pairing_of(config.to_snapshot())), journal)
         running._link = SidecarLink(tokens, config, kafka, live=live_config)
         metrics.registry.register(running._link.collector())
         try:

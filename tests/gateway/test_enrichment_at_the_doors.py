@@ -7,12 +7,18 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc
 import pytest
 
+from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
+from schemas.pb.llm.sentinel.v1.ingestion_pb2_grpc import TelemetryIngestionStub
 from sentinel.config.model import SentinelConfig
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.events.decode import decode_batch
 from sentinel.events.enrichment import Enrichment
+from sentinel.events.halves import is_half, without_latency
+from sentinel.events.normalisation import Normaliser
+from sentinel.events.pairing_settings import PairingSettings
 from tests.support.doors import TOKEN, TOKENS, Doors, OpenDoors, event, lines
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -65,6 +71,35 @@ def test_times_outside_the_span_are_refused_or_brought_in_by_tenant(open_doors: 
         assert stored["timestamp_sent"] == one["timestamp"] and stored["tenant_id"] == "acme"
         at_s = datetime.fromisoformat(stored["timestamp"]).timestamp()
         assert abs(at_s - (now_s + distance_s)) < 60 and record.timestamp_ms == pytest.approx(at_s * 1000, abs=1)
+
+
+def test_an_answer_without_latency_is_taken_where_its_request_tells_it(open_doors: OpenDoors) -> None:
+    doors = open_doors({"authentication": TOKENS}, tenants={"globex": {"pairRequests": True}})
+    data = {"status": "success", "model": "gpt-4", "completion_tokens": 7, "response": "write to a@example.org"}
+    bare, alone = event(data=data, correlation_id="c"), event(data=data)
+    unnamed = {name: item for name, item in bare.items() if name != "event_id"}
+    globex = BEARER | {"x_sentinel_tenant": "globex"}
+    answer = doors.post(lines([event(), bare, alone, unnamed, bare | {"tenant_id": "acme"}]), **globex)
+    assert answer.status_code == 207 and answer.json()["accepted"] == 3
+    refused = [(one["index"], one["field"], one["found"]) for one in answer.json()["rejections"]]
+    assert refused == [(2, "$.data.latency_ms", "nothing"), (4, "$.data.latency_ms", "nothing")]
+    assert doors.post(lines([bare]), **BEARER).status_code == 400, "the other tenant of the token does not pair"
+    message = pb.TelemetryEvent(application_id="chat", correlation_id="c", response=pb.ResponseData(status="success"))
+    message.source.CopyFrom(pb.EventSource(service="s", host="h"))
+    message.timestamp.GetCurrentTime()
+    with grpc.insecure_channel(doors.grpc) as channel:
+        stub, batch = TelemetryIngestionStub(channel), pb.BatchTelemetryRequest(events=[message])
+        for tenant, accepted in (("globex", 1), ("acme", 0)):
+            metadata = (("authorization", BEARER["authorization"]), ("x-sentinel-tenant", tenant))
+            assert stub.BatchTelemetry(batch, metadata=metadata).accepted_count == accepted
+    stored = [record for record in doors.records() if b'"latency_ms"' not in record.value]
+    assert len(stored) == 3 and {one.key for one in stored} == {b"globex|chat"}
+    assert sum(b"write to [EMAIL]" in one.value for one in stored) == 2 and len({one.json()["event_id"] for one in stored}) == 3
+    settings = PairingSettings(tenants={"globex": True})
+    for one in stored:
+        refusal = decode_batch([one.value], [one.timestamp_ms]).rejects[0][1]
+        found = without_latency(one.value, refusal, one.timestamp_ms, Normaliser())
+        assert found is not None and is_half(found[1], "globex", settings), "the job lets it wait for its request"
 
 
 def test_the_application_table_is_for_senders_that_nobody_knows(open_doors: OpenDoors) -> None:
