@@ -89,10 +89,10 @@ NATIONAL_IDS = (
     _shaped("br_cpf", r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", cpf.is_valid),
     _named("br_cpf", ("cpf",), "[0-9]{11}", cpf.is_valid),
     _named("pl_pesel", ("pesel",), "[0-9]{11}", pesel.is_valid),
-    # Before the Swedish number, which may look the same and has the weaker check.
+    # What a word announces goes before numbers that only look the same; the Finnish one before the Swedish one, whose check is weaker.
+    _named("dk_cpr", ("cpr",), r"[0-9]{6}-?[0-9]{4}", cpr.is_valid),
     _shaped("fi_hetu", r"[0-9]{6}[-+A-F][0-9]{3}[0-9A-Y]", hetu.is_valid),
     _shaped("se_personnummer", r"(?:19|20)?[0-9]{6}[-+][0-9]{4}", personnummer.is_valid),
-    _named("dk_cpr", ("cpr",), r"[0-9]{6}-?[0-9]{4}", cpr.is_valid),
     _shaped("no_fodselsnummer", "[0-9]{6} [0-9]{5}", fodselsnummer.is_valid),
     _named("no_fodselsnummer", ("fødselsnummer", "fodselsnummer", "personnummer"), "[0-9]{11}", fodselsnummer.is_valid),
     _shaped("ch_ahv", r"756\.?[0-9]{4}\.?[0-9]{4}\.?[0-9]{2}", ahv.is_valid),

@@ -9,11 +9,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from stdnum.ar import cuit
+from stdnum.ca import sin
+from stdnum.cl import rut
+from stdnum.cn import ric
+from stdnum.cz import rc
 from stdnum.es import nie, nif
 from stdnum.fi import hetu
+from stdnum.kr import rrn
+from stdnum.mx import curp
 from stdnum.nl import bsn
+from stdnum.no import fodselsnummer
 from stdnum.pl import pesel
-from stdnum.us import ssn
+from stdnum.ro import cnp
+from stdnum.tr import tckimlik
+from stdnum.us import rtn, ssn
 
 from tests.privacy import values as v
 from tests.privacy.values import Maker, digits, faker, letters
@@ -61,8 +71,23 @@ KINDS: dict[str, tuple[Sequence[str], Sequence[Maker], Sequence[Maker]]] = {
     "se_personnummer": (_PLAIN, [faker("ssn", "sv_SE")], []),
     "fi_hetu": (_PLAIN, [faker("ssn", "fi_FI", hetu.is_valid)], []),
     "in_aadhaar": (_PLAIN, [], [v.IN_AADHAAR]),
-    "ch_ahv": (_PLAIN, [], [v.CH_AHV]),
+    "ch_ahv": (_PLAIN, [faker("ssn", "de_CH")], [v.CH_AHV]),
     "be_nn": (_PLAIN, [], [v.BE_NN]),
+    "no_fodselsnummer": (_near("fødselsnummer"), [faker("ssn", "no_NO", fodselsnummer.is_valid)], []),
+    "dk_cpr": (_near("CPR"), [], [v.DK_CPR]),
+    "ca_sin": (_near("SIN"), [faker("ssn", "en_CA", sin.is_valid)], []),
+    "au_tfn": (_near("TFN"), [], [v.AU_TFN]),
+    "mx_curp": (_PLAIN, [faker("curp", "es_MX", curp.is_valid)], []),
+    "cn_ric": (_PLAIN, [faker("ssn", "zh_CN", ric.is_valid)], []),
+    "kr_rrn": (_PLAIN, [faker("ssn", "ko_KR", rrn.is_valid)], []),
+    "tr_tckimlik": (_near("TCKN"), [faker("ssn", "tr_TR", tckimlik.is_valid)], []),
+    "za_id": (_near("RSA ID"), [], [v.ZA_ID]),
+    "pt_nif": (_near("NIF"), [], [v.PT_NIF]),
+    "ro_cnp": (_near("CNP"), [faker("ssn", "ro_RO", cnp.is_valid)], []),
+    "cz_rodne_cislo": (_PLAIN, [faker("birth_number", "cs_CZ", rc.is_valid)], []),
+    "ar_cuit": (_PLAIN, [faker("cuit", "es_AR", lambda n: n[:2] in ("20", "23", "24", "27") and cuit.is_valid(n))], []),
+    "cl_rut": (_PLAIN, [faker("person_rut", "es_CL", rut.is_valid)], []),
+    "bank_account": (_near("routing number"), [faker("aba", "en_US", rtn.is_valid)], []),
     "ip_address": (_PLAIN, [faker("ipv4", "en_US", lambda a: not a.startswith(("127.", "22", "23"))), faker("ipv6", "en_US")], []),
     "mac_address": (_PLAIN, [faker("mac_address", "en_US")], []),
     "date_of_birth": (

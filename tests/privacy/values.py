@@ -10,13 +10,17 @@ import string
 from collections.abc import Callable
 
 from faker import Faker
+from stdnum.au import tfn
 from stdnum.be import nn
 from stdnum.ch import ssn as ahv
 from stdnum.de import idnr
+from stdnum.dk import cpr
 from stdnum.gb import nhs
 from stdnum.in_ import aadhaar
 from stdnum.iso7064 import mod_97_10
+from stdnum.pt import nif
 from stdnum.us import itin, ssn
+from stdnum.za import idnr as za_idnr
 
 Maker = Callable[[random.Random], str]
 
@@ -180,6 +184,10 @@ def _belgian(chance: random.Random) -> str:
     return f"{number[:2]}.{number[2:4]}.{number[4:6]}-{number[6:9]}.{number[9:]}"
 
 
+def _dated(chance: random.Random, form: str) -> str:
+    return form.format(year=chance.randrange(40, 99), month=chance.randrange(1, 13), day=chance.randrange(1, 29))
+
+
 US_SSN = until(ssn.is_valid, lambda chance: f"{digits(chance, 3)}-{digits(chance, 2)}-{digits(chance, 4)}")
 US_ITIN = until(itin.is_valid, lambda chance: f"9{digits(chance, 2)}-{chance.randrange(70, 89)}-{digits(chance, 4)}")
 DE_TAX_ID = until(idnr.is_valid, lambda chance: digits(chance, 11))
@@ -187,3 +195,7 @@ UK_NHS = grouped(until(nhs.is_valid, lambda chance: digits(chance, 10)), 3, 3, 4
 IN_AADHAAR = grouped(until(aadhaar.is_valid, lambda chance: digits(chance, 12)), 4, 4, 4)
 CH_AHV = grouped(until(ahv.is_valid, lambda chance: "756" + digits(chance, 10)), 3, 4, 4, 2, by=".")
 BE_NN = until(nn.is_valid, _belgian)
+DK_CPR = until(cpr.is_valid, lambda chance: f"{_dated(chance, '{day:02d}{month:02d}{year}')}-{digits(chance, 4)}")
+AU_TFN = grouped(until(tfn.is_valid, lambda chance: digits(chance, 9)), 3, 3, 3)
+ZA_ID = until(za_idnr.is_valid, lambda chance: f"{_dated(chance, '{year}{month:02d}{day:02d}')}{digits(chance, 4)}08{digits(chance, 1)}")
+PT_NIF = until(nif.is_valid, lambda chance: chance.choice("125") + digits(chance, 8))
