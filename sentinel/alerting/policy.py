@@ -43,7 +43,8 @@ class CompiledDefinition:
         self.group_by = None if definition.grouping is None else group_names(definition.grouping, config)
         self.direct = direct_route(root, definition.id, definition.receivers, definition.escalation) if definition.receivers else None
         asks = config.incident_auto_create or any(action.type == "incident" for action in definition.actions)
-        incidents = tuple(receiver.name for receiver in config.receivers if receiver.type == "incident") if asks else ()
+        named = definition.named_by("incident")
+        incidents = tuple(r.name for r in config.receivers if r.type == "incident" and (not named or r.name in named)) if asks else ()
         webhooks = definition.named_by("webhook")
         self.beside = tuple(
             direct_route(root, f"{definition.id} {what}", names) for what, names in (("incident", incidents), ("webhook", webhooks)) if names

@@ -23,6 +23,7 @@ from sentinel.alerting.ways import Ways
 from sentinel.config.runtime import Escalation
 from sentinel.timestamps import to_rfc3339
 
+OUTSIDE = "outside the definition's schedule"
 GONE = "the route or definition is no longer configured"
 LONGEST_SLEEP_MS = 86_400_000
 
@@ -152,7 +153,7 @@ class Telling:
     ) -> Iterator[Output]:
         cover = None if self._known and not route.id.startswith("\0") else GONE
         if cover is None and self._definition.active_hours is not None and not self._definition.active_hours.is_active(now):
-            cover = "outside the definition's schedule"
+            cover = OUTSIDE
         log, self._held_back = self.state.log, False
         self._calm = cover is None and self._definition.active_hours is None
         for told in plan(
@@ -212,8 +213,9 @@ class Telling:
         if told.quiet:
             yield from self._decided(told.integration, "quiet", "the receiver wants no news of the end", now, 0, len(view.resolved))
         elif view.covered and told.reason not in SEND:
-            reason = next(told.mutes[name] for name in sorted(view.covered))
-            yield from self._decided(told.integration, "suppressed", reason, now, len(view.covered), 0)
+            reason, hours = next(told.mutes[name] for name in sorted(view.covered)), self._definition.active_hours
+            opens = hours.next_active(now) if hours is not None and reason == OUTSIDE else None
+            yield from self._decided(told.integration, "suppressed", reason, now, len(view.covered), 0, until=opens)
         elif told.reason == "acknowledged":
             yield from self._decided(told.integration, "acknowledged", "not repeated", now, len(view.firing), 0)
 

@@ -16,7 +16,7 @@ from sentinel.contract.alert_definition import Action
 
 _KEYS = {
     "notification": ("receivers", "priority", "template", "title", "text"),
-    "incident": ("receivers", "severity", "auto_create", "template", "title", "text"),
+    "incident": ("receivers", "severity", "auto_create", "title", "text"),
 }
 """What the settings of an action may be where they are not those of a receiver or of Shield."""
 _NO_SHIELD = "there is no integrations.shield.endpoint: what Shield is asked to do becomes a dead letter"

@@ -10,6 +10,8 @@ from sentinel.config.errors import Finding, nearest, shown
 from sentinel.config.model import SentinelConfig
 
 _Found = Iterator[tuple[Path, str, Names]]
+_WORDS: dict[str, Names] = {"notification": MESSAGE_NAMES, "incident": INCIDENT_NAMES}
+"""What `title` and `text` of an action may use."""
 
 
 def template_findings(config: SentinelConfig) -> Iterator[Finding]:
@@ -46,8 +48,8 @@ def _of_definitions(config: SentinelConfig) -> _Found:
         for position, action in enumerate(definition.actions):
             settings = (action.config and action.config.model_extra) or {}
             for key in ("title", "text"):
-                if action.type == "notification" and settings.get(key) is not None:
-                    yield (*here, "actions", position, "config", key), str(settings[key]), MESSAGE_NAMES
+                if action.type in _WORDS and settings.get(key) is not None:
+                    yield (*here, "actions", position, "config", key), str(settings[key]), _WORDS[action.type]
 
 
 def _of_incidents(config: SentinelConfig) -> _Found:

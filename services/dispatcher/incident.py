@@ -24,7 +24,9 @@ _RANK = {"critical": 2, "warning": 1}
 
 
 def body(settings: IncidentSettings, notification: Notification, action: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The incident as the specification writes it; `action` is the `config` of the definition's incident action."""
+    """The incident as the specification writes it; `action` is the `config` of the definition's incident action, whose words count before the mapping's."""
+    words = action or {}
+    fields = {**settings.fields, **{field: words[key] for key, field in (("title", "title"), ("text", "description")) if words.get(key)}}
     shown = shortened(notification, alerts=50, value=2_000)
     worst = _worst(shown)
     labels = {**shown.common_labels, **worst.labels}
@@ -32,7 +34,7 @@ def body(settings: IncidentSettings, notification: Notification, action: Mapping
     title = worst.annotations.get("summary") or headline(notification)
     values |= {"title": title, "description": worst.annotations.get("description") or notification.text}
     context = {"anomaly": values, "alert": values, "commonLabels": shown.common_labels, "tenant_id": shown.tenant_id, "severity": shown.severity}
-    severity = str((action or {}).get("severity") or settings.severity(shown.severity))
+    severity = str(words.get("severity") or settings.severity(shown.severity))
     score = values.get("score", "")
     metadata = {
         "anomaly_id": values.get("anomaly_id"),
@@ -46,15 +48,15 @@ def body(settings: IncidentSettings, notification: Notification, action: Mapping
     }
     entities = {(entity["type"], entity["id"]): entity for alert in shown.alerts for entity in affected(alert.labels)}
     return {
-        "source": rendered(settings.fields, "source", "llm-sentinel", context, 100),
+        "source": rendered(fields, "source", "llm-sentinel", context, 100),
         "incident_type": "anomaly_detected",
         "severity": severity,
-        "title": plain(rendered(settings.fields, "title", title, context, MAX_TITLE), MAX_TITLE),
-        "description": rendered(settings.fields, "description", str(values["description"]), context, MAX_TEXT),
+        "title": plain(rendered(fields, "title", title, context, MAX_TITLE), MAX_TITLE),
+        "description": rendered(fields, "description", str(values["description"]), context, MAX_TEXT),
         "metadata": {name: value for name, value in metadata.items() if value not in (None, "")},
         "affected_entities": list(entities.values()) or affected(labels),
         "remediation_actions": advice(labels),
-        "tags": tags(settings.fields, context),
+        "tags": tags(fields, context),
     }
 
 

@@ -66,6 +66,14 @@ def test_beside_the_routes(actions: str, integrations: str, receivers: set[str])
         assert record.alerts[0].annotations["correlation_group"] == "c-1"
 
 
+@pytest.mark.parametrize(("action", "receivers"), [("{}", {"one", "two"}), ("{receivers: [two]}", {"two"})])
+def test_of_several_incident_managers_those_are_told_that_the_action_names(
+    monkeypatch: pytest.MonkeyPatch, action: str, receivers: set[str]
+) -> None:
+    monkeypatch.setitem(globals(), "RECEIVERS", RECEIVERS.replace("]", ", {name: one, type: incident}, {name: two, type: incident}]"))
+    assert set(told(f"{{type: incident, config: {action}}}", MANAGER % "")) == receivers
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from alerting_simulation import T0, S, alerts, anomaly, at, config, definition, run, told
 
-from sentinel.alerting.records import NotificationRecord
+from sentinel.alerting.records import DecisionRecord, NotificationRecord
 from sentinel.alerting.schedule import ActiveHours
 from sentinel.config.runtime import Schedule
 
@@ -77,6 +77,8 @@ def test_outside_active_hours_the_alert_exists_but_is_told_when_they_open() -> N
     outputs = run(held("12:10", "13:00"), script, until=3_000)
     assert alerts(outputs)[0].status == "firing"
     assert told(outputs) == [(600, "ops", "firing", "warning"), (900, "ops", "resolved", "warning")]
+    (held_back,) = [output for output in outputs if isinstance(output, DecisionRecord) and output.outcome == "suppressed"]
+    assert (held_back.detail, held_back.until) == ("outside the definition's schedule", "2026-03-02T12:10:00.000Z")
 
 
 def test_what_is_over_before_the_hours_open_is_told_to_nobody() -> None:

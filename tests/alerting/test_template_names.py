@@ -53,6 +53,12 @@ def problems(folder: Path, templates: str = "{}", definition: str = "severity: w
         ({"action": "{title: '{{ alertid }}'}"}, "alerting.definitions[0].actions[0].config.title", '"alertid"', "alert_id"),
         ({"action": "{text: '{{ definition[\"nme\"] }}'}"}, "alerting.definitions[0].actions[0].config.text", '"definition.nme"', "definition.name"),
         ({"incident": "{title: '{{ serverity }}'}"}, "integrations.incidentManager.mapping.fields.title", '"serverity"', "severity"),
+        (
+            {"action": "{}}, {type: incident, config: {text: '{{ .anomaly.x }}{{ .CommonLabels.model }}{{ status }}'}"},
+            "alerting.definitions[0].actions[1].config.text",
+            '"status"',
+            None,
+        ),
         ({"incident": "{tags: [a, '{{ tenant }}']}"}, "integrations.incidentManager.mapping.fields.tags[1]", '"tenant"', "tenant_id"),
         ({"action": "{priority: urgent}"}, "alerting.definitions[0].actions[0].config.priority", '"urgent"', None),
         ({"action": "{priority: hihg}"}, "alerting.definitions[0].actions[0].config.priority", '"hihg"', "high"),

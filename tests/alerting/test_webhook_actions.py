@@ -115,6 +115,7 @@ def test_escalation_is_of_the_routes_and_tells_each_receiver_once() -> None:
     ("action", "expected"),
     [
         ("{type: notification, config: {recievers: [boss]}}", "config.recievers: expected a known key; did you mean receivers?"),
+        ("{type: incident, config: {template: t}}", "config.template: expected a known key"),
         ("{type: incident, config: {severty: P1}}", "config.severty: expected a known key; did you mean severity?"),
     ],
 )

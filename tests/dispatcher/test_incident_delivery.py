@@ -171,6 +171,15 @@ def test_a_definition_asks_with_a_severity_of_its_own(bench: Bench, manager: Man
     assert manager.incidents["INC-1"]["severity"] == "P1"
 
 
+def test_a_definition_asks_with_words_of_its_own(bench: Bench, manager: Manager) -> None:
+    bench.sections["integrations"]["incidentManager"]["mapping"] = {"fields": {"title": "of the mapping", "tags": ["mine"]}}
+    config = {"title": "{{ .anomaly.application_id }} needs somebody", "text": "See {{ .anomaly.detector_id }}."}
+    bench.sections["alerting"] = {"definitions": [{"alert_id": "d", "actions": [{"type": "incident", "config": config}]}]}
+    assert bench.deliver(notice(1, definition_id="d")) is Outcome.DELIVERED
+    created = manager.incidents["INC-1"]
+    assert (created["title"], created["description"], created["tags"]) == ("chat needs somebody", "See token-rate-spike.", ["mine"])
+
+
 def test_templates_and_severities_of_the_mapping(bench: Bench, manager: Manager) -> None:
     fields = {
         "title": "{{ .anomaly.title }} in {{ .anomaly.application_id }}",

@@ -76,8 +76,10 @@ def _schedules() -> tuple[dict[str, Any], dict[str, Any]]:
     return {"timezone": ZONE, "days_of_week": days}, {"timezone": ZONE, "active_hours": {"start": start, "end": end}}
 
 
+CLOSED, OPENED = _schedules()
+
+
 def _definitions() -> list[Definition]:
-    closed, opened = _schedules()
     one_alert = {"grouping": ["detector_id"]}
     tides = {"trigger": "event_pattern", "pattern": "(?i)tell me about tides"}
     message = {"title": "{{ .anomaly.application_id }}: {{ status }}", "text": "{% for a in alerts %}{{ a.labels.service }}{% endfor %}", "priority": "high"}
@@ -99,8 +101,8 @@ def _definitions() -> list[Definition]:
         ),
         _definition("seldom", tides, "seldom-*", throttling={"max_frequency": "1h", **one_alert}),
         _definition("capped", tides, "capped-*", throttling={"max_notifications": 1, "window": "2h", **one_alert}),
-        _definition("closed", tides, "closed-*", schedule=closed),
-        _definition("opened", tides, "opened-*", schedule=opened),
+        _definition("closed", tides, "closed-*", schedule=CLOSED),
+        _definition("opened", tides, "opened-*", schedule=OPENED),
     ]
 
 
@@ -204,7 +206,10 @@ def test_outside_its_hours_a_definition_tells_nobody_and_that_is_on_record(stack
     _settled(stack, alerts["opened", "opened-1"], [("sent", "first")])
     _settled(stack, alerts["closed", "closed-1"], [("suppressed", "outside the definition's schedule")])
     text = _explained(stack, alerts["closed", "closed-1"])
-    assert "hook                  suppressed: outside the definition's schedule (1 firing)" in text and "sent" not in text
+    assert "hook                  suppressed: outside the definition's schedule (1 firing), until " in text and "sent" not in text
+    sql = "SELECT waits_until FROM sentinel.alert_decisions WHERE alert_id = %s AND outcome = 'suppressed'"
+    opens = stack.value(sql, alerts["closed", "closed-1"]).astimezone(ZoneInfo(ZONE))
+    assert (opens.strftime("%a").lower(), opens.strftime("%H:%M")) == (CLOSED["days_of_week"][0], "00:00")
     assert "hook                  sent: first (1 firing)" in _explained(stack, alerts["opened", "opened-1"])
     assert stack.rows("SELECT * FROM sentinel.notifications WHERE alert_id = %s", alerts["closed", "closed-1"]) == []
 
