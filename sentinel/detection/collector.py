@@ -13,7 +13,7 @@ THRESHOLDS = (2_000, 10, 1_000)
 
 
 def collect_seldom() -> None:
-    """Keep what is loaded now out of the collector's sight, and let it look rarely. For a process that does nothing but detection."""
+    """Keep what is loaded now out of the collector's sight, and let it look rarely. For a process that makes few cycles, at its start."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -14,8 +15,10 @@ from sentinel.timestamps import to_rfc3339
 def log_event(event: str, **fields: Any) -> None:
     """Writes one line: `{"time": …, "event": …, …fields}`. Values that JSON does not know become text."""
     line = {"time": to_rfc3339(time.time_ns() // 1_000_000), "event": event, **fields}
-    sys.stderr.buffer.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stderr.buffer.flush()
+    # A full disk behind the log stops nothing that is logged.
+    with suppress(OSError):
+        sys.stderr.buffer.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+        sys.stderr.buffer.flush()
 
 
 def plain(text: str, limit: int = 500) -> str:

@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from services.dispatcher.events import log_event
+from services.dispatcher.events import Sparingly, log_event
 from services.gateway.kafka_lane import Batch, KafkaLane
-from services.gateway.overflow import OverflowLog, Position
+from services.gateway.overflow import READ_BYTES, OverflowBusyError, OverflowLog, Position
 
 READ_BATCHES = 200
 WINDOW_BATCHES = 400
+WINDOW_BYTES = 64 * 1024 * 1024
+"""Of batches that are read and not confirmed; the last one read may go beyond it. The producer holds as much again."""
 AGAIN_AFTER_S = 1.0
 _IDLE_S = 0.05
 
@@ -27,6 +29,8 @@ class Drainer:
         self._lane = self._open()
         self._sent: deque[tuple[Batch, Position]] = deque()
         self._after: Position | None = None
+        self._say_busy = Sparingly("overflow_busy")
+        self.bytes_under_way = 0
         self.drained_events = 0
         self.refused_events = 0
 
@@ -51,13 +55,19 @@ class Drainer:
         return self._new_lane(lambda _: self._moved.set())
 
     async def _send_more(self) -> bool:
-        if WINDOW_BATCHES - len(self._sent) < READ_BATCHES:
+        if WINDOW_BATCHES - len(self._sent) < READ_BATCHES or self.bytes_under_way >= WINDOW_BYTES:
             return False
-        stored = await asyncio.get_running_loop().run_in_executor(self._disk, self._log.read, self._after, READ_BATCHES)
+        wanted = (self._after, READ_BATCHES, min(READ_BYTES, WINDOW_BYTES - self.bytes_under_way))
+        try:
+            stored = await asyncio.get_running_loop().run_in_executor(self._disk, self._log.read, *wanted)
+        except OverflowBusyError as error:
+            self._say_busy(error)
+            return False
         for one in stored:
             batch = Batch(one.records, "", time.monotonic(), None)
             self._sent.append((batch, one.position))
             self._after = one.position
+            self.bytes_under_way += batch.bytes
             try:
                 self._lane.send(batch)
             except BufferError:
@@ -76,6 +86,7 @@ class Drainer:
                 self.refused_events += len(batch.records)
                 log_event("kafka_refused", events=len(batch.records), error=batch.error)
             self._sent.popleft()
+            self.bytes_under_way -= batch.bytes
             self.drained_events += len(batch.records)
             last = position
         if last is not None:
@@ -94,5 +105,6 @@ class Drainer:
         self._lane.abandon()
         self._lane = self._open()
         self._sent.clear()
+        self.bytes_under_way = 0
         self._after = None
         await asyncio.sleep(AGAIN_AFTER_S)

@@ -83,6 +83,11 @@ class Journal:
         return self._log.size_bytes if self._log is not None else 0
 
     @property
+    def draining_bytes(self) -> int:
+        """Bytes that were read from disk and are not confirmed by Kafka."""
+        return self._drainer.bytes_under_way if self._drainer is not None else 0
+
+    @property
     def drained_events(self) -> int:
         """Events that went from disk to Kafka."""
         return self._drained_before + (self._drainer.drained_events if self._drainer is not None else 0)

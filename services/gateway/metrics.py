@@ -118,6 +118,11 @@ class _Levels(Collector):
             "sentinel_gateway_overflow_events", "Events on disk, acknowledged and not yet in Kafka", journal.overflow_events
         )
         yield GaugeMetricFamily("sentinel_gateway_overflow_bytes", "Bytes of the overflow on disk", journal.overflow_bytes)
+        yield GaugeMetricFamily(
+            "sentinel_gateway_overflow_draining_bytes",
+            "Bytes read from disk and in memory until Kafka confirms them",
+            journal.draining_bytes,
+        )
         yield CounterMetricFamily("sentinel_gateway_overflow_written_events", "Events written to disk", journal.spilled_events)
         yield CounterMetricFamily("sentinel_gateway_overflow_drained_events", "Events that went from disk to Kafka", journal.drained_events)
         yield CounterMetricFamily(

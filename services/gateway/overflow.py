@@ -12,13 +12,13 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from services.dispatcher.events import log_event
+from services.dispatcher.events import Sparingly, log_event
 from services.gateway.records import KafkaRecord
 from services.stack.locks import file_lock
 
@@ -27,12 +27,22 @@ CREATE TABLE IF NOT EXISTS batch (id INTEGER PRIMARY KEY, events INTEGER NOT NUL
 CREATE TABLE IF NOT EXISTS drained (one INTEGER PRIMARY KEY CHECK (one = 1), upto INTEGER NOT NULL);
 """
 _SUFFIX = ".sqlite"
+READ_BYTES = 16 * 1024 * 1024
+_PASSING = tuple(
+    f"SQLITE_{name}"
+    for name in ("FULL", "CANTOPEN", "BUSY", "NOMEM", "IOERR_WRITE", "IOERR_FSYNC", "IOERR_SHMOPEN", "IOERR_SHMSIZE", "IOERR_NOMEM")
+)
+"""How the names of errors begin that are the machine's and not the file's: what is in the file can be read later."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[KafkaRecord])
 
 
 class OverflowFullError(Exception):
     """The disk budget is used up, or the disk is full."""
+
+
+class OverflowBusyError(OSError):
+    """The overflow cannot be read now, as on a full disk; what is in it is whole."""
 
 
 class Position(NamedTuple):
@@ -50,7 +60,10 @@ class StoredBatch(NamedTuple):
 
 
 class OverflowLog:
-    """A queue of batches in one folder. `events` and `size_bytes` count what is not drained yet; `corrupt_batches` what failed its checksum."""
+    """A queue of batches in one folder. `events` and `size_bytes` count what is not drained yet; `corrupt_batches` what failed its checksum.
+
+    Opening it raises StackError when another gateway has the folder, OverflowBusyError.
+    """
 
     def __init__(self, folder: Path, max_bytes: int, segment_bytes: int = 64 * 1024 * 1024) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,11 +72,17 @@ class OverflowLog:
         self.corrupt_batches = 0
         self._sizes: dict[int, int] = {}
         self._open: dict[int, sqlite3.Connection] = {}
+        self._upto: dict[int, int] = {}
+        self._say_unwritten = Sparingly("overflow_place_unwritten")
         self._newest = 0
         self._lock = ExitStack()
         self._lock.enter_context(file_lock(folder / "lock", f"writing to {folder}", 1))
-        for path in sorted(folder.glob(f"*{_SUFFIX}")):
-            self._recover(int(path.stem))
+        try:
+            for path in sorted(folder.glob(f"*{_SUFFIX}")):
+                self._recover(int(path.stem))
+        except OverflowBusyError:
+            self.close()
+            raise
 
     @property
     def size_bytes(self) -> int:
@@ -86,43 +105,58 @@ class OverflowLog:
         self._sizes[number] += added
         self.events += sum(map(len, batches))
 
-    def read(self, after: Position | None, max_batches: int) -> list[StoredBatch]:
-        """The next batches behind a position, or behind what was drained before; a batch whose checksum fails is counted and has no records."""
+    def read(self, after: Position | None, max_batches: int, max_bytes: int = READ_BYTES) -> list[StoredBatch]:
+        """The next batches behind a position, or behind what was drained before; at least one, and no more when they come to `max_bytes`.
+
+        A batch whose checksum fails is counted and has no records. Raises OverflowBusyError when the machine has no room for reading.
+        """
         found: list[StoredBatch] = []
+        size = 0
         for number in sorted(self._sizes):
-            if after is not None and number < after.segment:
+            never_written = number not in self._open and not self._sizes[number]
+            if never_written or (after is not None and number < after.segment):
                 continue
             try:
                 connection = self._segment(number)
-                start = after.row if after is not None and number == after.segment else _drained(connection)
+                start = after.row if after is not None and number == after.segment else self._drained(number)
                 query = "SELECT id, crc, body FROM batch WHERE id > ? ORDER BY id LIMIT ?"
-                rows = connection.execute(query, (start, max_batches - len(found))).fetchall()
+                with closing(connection.execute(query, (start, max_batches - len(found)))) as rows:
+                    for row, crc, body in rows:
+                        found.append(StoredBatch(Position(number, row), self._decode(crc, body)))
+                        size += len(body)
+                        if size >= max_bytes:
+                            return found
             except sqlite3.DatabaseError as error:
+                if found and _passes(error):
+                    return found
                 self._set_aside(number, error)
                 self._recount()
                 continue
-            found += [StoredBatch(Position(number, row), self._decode(crc, body)) for row, crc, body in rows]
             if len(found) >= max_batches:
                 break
         return found
 
     def drop(self, upto: Position) -> None:
-        """Forgets every batch up to the position: it is in Kafka. Segments that are drained whole are deleted."""
+        """Forgets every batch up to the position: it is in Kafka. Segments that are drained whole are deleted.
+
+        On a full disk the place is kept in memory alone until a segment is drained whole: a gateway that is killed before sends that part again.
+        """
         for number in sorted(self._sizes):
             if number > upto.segment:
                 break
             connection = self._segment(number)
             row = upto.row if number == upto.segment else 2**62
-            with _transaction(connection):
-                before = _drained(connection)
-                gone = connection.execute("SELECT coalesce(sum(events), 0) FROM batch WHERE id > ? AND id <= ?", (before, row)).fetchone()[
-                    0
-                ]
-                connection.execute("INSERT INTO drained VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET upto = excluded.upto", (row,))
-                left = connection.execute("SELECT EXISTS (SELECT 1 FROM batch WHERE id > ?)", (row,)).fetchone()[0]
-            self.events -= gone
-            if not left:
+            places = (self._drained(number), row)
+            self.events -= connection.execute("SELECT coalesce(sum(events), 0) FROM batch WHERE id > ? AND id <= ?", places).fetchone()[0]
+            if not connection.execute("SELECT EXISTS (SELECT 1 FROM batch WHERE id > ?)", (row,)).fetchone()[0]:
                 self._remove(number)
+                continue
+            self._upto[number] = row
+            try:
+                with _transaction(connection):
+                    connection.execute("INSERT INTO drained VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET upto = excluded.upto", (row,))
+            except sqlite3.OperationalError as error:
+                self._say_unwritten(_name(error))
 
     def close(self) -> None:
         """Closes the files; what is not drained stays for the next start."""
@@ -141,11 +175,22 @@ class OverflowLog:
         if number not in self._open:
             # The journal's one thread uses the connections; it need not be the thread that opened the log.
             connection = sqlite3.connect(self._path(number), isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(_SCHEMA)
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.executescript(_SCHEMA)
+            except sqlite3.Error:
+                connection.close()
+                raise
             self._open[number] = connection
         return self._open[number]
+
+    def _drained(self, number: int) -> int:
+        """The last row of a segment that is in Kafka."""
+        if number not in self._upto:
+            row = self._segment(number).execute("SELECT upto FROM drained").fetchone()
+            self._upto[number] = int(row[0]) if row else 0
+        return self._upto[number]
 
     def _decode(self, crc: int, body: bytes) -> list[KafkaRecord]:
         if zlib.crc32(body) == crc:
@@ -156,15 +201,15 @@ class OverflowLog:
     def _recount(self) -> None:
         query = "SELECT coalesce(sum(events), 0) FROM batch WHERE id > ?"
         self.events = 0
-        for connection in map(self._segment, self._sizes):
-            self.events += int(connection.execute(query, (_drained(connection),)).fetchone()[0])
+        for number in self._sizes:
+            self.events += int(self._segment(number).execute(query, (self._drained(number),)).fetchone()[0])
 
     def _recover(self, number: int) -> None:
         self._newest = max(self._newest, number)
         try:
             connection = self._segment(number)
             events, size = connection.execute(
-                "SELECT coalesce(sum(events) FILTER (WHERE id > ?), 0), coalesce(sum(length(body)), 0) FROM batch", (_drained(connection),)
+                "SELECT coalesce(sum(events) FILTER (WHERE id > ?), 0), coalesce(sum(length(body)), 0) FROM batch", (self._drained(number),)
             ).fetchone()
         except sqlite3.DatabaseError as error:
             self._set_aside(number, error)
@@ -175,15 +220,20 @@ class OverflowLog:
             self._remove(number)
 
     def _set_aside(self, number: int, error: sqlite3.Error) -> None:
-        """A file that SQLite cannot read is kept under another name: it stops nothing, and nothing of it is thrown away."""
+        """A file that SQLite cannot read is kept under another name: it stops nothing, and nothing of it is thrown away.
+
+        Raises OverflowBusyError, and leaves the file where it is, for an error that passes.
+        """
+        if _passes(error):
+            raise OverflowBusyError(f"the overflow {self._path(number)} cannot be read now: {_name(error)}") from error
         self.corrupt_batches += 1
         connection = self._open.pop(number, None)
         if connection is not None:
             connection.close()
         self._sizes.pop(number, None)
+        self._upto.pop(number, None)
         path = self._path(number)
-        # The error's text may quote what a row holds.
-        log_event("overflow_segment_unreadable", file=str(path), error=getattr(error, "sqlite_errorname", type(error).__name__))
+        log_event("overflow_segment_unreadable", file=str(path), error=_name(error))
         path.rename(path.with_suffix(".unreadable"))
         self._newest = max(self._newest, number)
 
@@ -192,6 +242,7 @@ class OverflowLog:
         if connection is not None:
             connection.close()
         self._sizes.pop(number, None)
+        self._upto.pop(number, None)
         for suffix in ("", "-wal", "-shm"):
             self._path(number).with_name(self._path(number).name + suffix).unlink(missing_ok=True)
 
@@ -199,9 +250,13 @@ class OverflowLog:
         return self._folder / f"{number:012d}{_SUFFIX}"
 
 
-def _drained(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT upto FROM drained").fetchone()
-    return int(row[0]) if row else 0
+def _name(error: sqlite3.Error) -> str:
+    # The error's text may quote what a row holds.
+    return str(getattr(error, "sqlite_errorname", type(error).__name__))
+
+
+def _passes(error: sqlite3.Error) -> bool:
+    return _name(error).startswith(_PASSING)
 
 
 @contextmanager

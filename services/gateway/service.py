@@ -14,6 +14,7 @@ from typing import Any
 from sentinel.config.ingestion import AmqpDoor as AmqpSettings
 from sentinel.config.ingestion import Ingestion
 from sentinel.config.model import SentinelConfig
+from sentinel.detection.collector import collect_seldom
 from sentinel.events.pairing_settings import settings_from as pairing_of
 from services.dispatcher.events import log_event
 from services.gateway.amqp_door import AmqpDoor
@@ -150,6 +151,8 @@ async def run(config: SentinelConfig, kafka: dict[str, Any], data: Path, ports: 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     running = await RunningGateway.start(config, kafka, data, ports=ports, host=host, live_config=live_config)
+    # Walking over all that is loaded would hold every request back for a tenth of a second, whenever enough new objects have come.
+    collect_seldom()
     log_event(
         "started", host=host, ports=running.ports, kafka=kafka.get("bootstrap.servers"), open_doors=not running.gateway.tokens.required
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from services.gateway.overflow import OverflowFullError, OverflowLog
+from services.gateway.overflow import OverflowBusyError, OverflowFullError, OverflowLog
 from services.gateway.records import KafkaRecord
 from services.stack.errors import StackError
 
@@ -93,3 +96,53 @@ def test_one_gateway_at_a_time_has_a_folder(tmp_path: Path) -> None:
         OverflowLog(tmp_path, 1_000)
     first.close()
     OverflowLog(tmp_path, 1_000).close()
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process grows."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_drained(tmp_path: Path) -> None:
+    log = OverflowLog(tmp_path, 10_000_000, segment_bytes=2_000)
+    for number in range(30):
+        log.append([batch(number)])
+    files = len(list(tmp_path.glob("*.sqlite")))
+    first = log.read(None, 20)
+    with full_disk():
+        with pytest.raises(OverflowFullError):
+            log.append([batch(99)])
+        log.drop(first[-1].position)
+    assert log.events == 100, "what is in Kafka is forgotten though its place cannot be written"
+    assert len(list(tmp_path.glob("*.sqlite"))) < files, "and segments that are drained whole make room"
+    rest = log.read(None, 100)
+    assert [one.records for one in rest] == [batch(number) for number in range(20, 30)]
+    log.append([batch(30)])
+    assert [one.records for one in log.read(rest[-1].position, 10)] == [batch(30)]
+    log.drop(rest[-1].position)
+    assert log.events == 10
+
+
+def test_a_start_on_a_full_disk_sets_nothing_aside(tmp_path: Path) -> None:
+    log = OverflowLog(tmp_path, 10_000_000)
+    log.append([batch(1), batch(2)])
+    log.close()
+    with full_disk(), pytest.raises(OverflowBusyError, match="cannot be read now"):
+        OverflowLog(tmp_path, 10_000_000)
+    assert not list(tmp_path.glob("*.unreadable"))
+    log = OverflowLog(tmp_path, 10_000_000)
+    assert [one.records for one in log.read(None, 10)] == [batch(1), batch(2)]
+
+
+def test_a_read_is_bounded_in_bytes(tmp_path: Path) -> None:
+    log = OverflowLog(tmp_path, 10_000_000, segment_bytes=2_000)
+    log.append([batch(number) for number in range(30)])
+    size = log.size_bytes // 30
+    assert len(log.read(None, 100, 5 * size)) in (5, 6)
+    assert len(log.read(None, 100, 1)) == 1, "a batch that is larger than the bound is read by itself"

@@ -41,6 +41,23 @@ def test_events_go_to_disk_and_the_doors_say_so(lonely_doors: OpenDoors, tmp_pat
     assert found == [line for batch in batches for line in lines(batch).split(b"\n")], "in the order in which they came"
 
 
+def test_of_a_long_overflow_only_a_window_is_in_memory(lonely_doors: OpenDoors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.drain.WINDOW_BYTES", 50_000)
+    doors = lonely_doors(limits=IMPATIENT)
+    text = "x" * 9_000
+    sent = [doors.post(lines([event(data={"status": "success", "latency_ms": 1, "response": text, "cost": 0.1})])) for _ in range(20)]
+    assert [answer.status_code for answer in sent] == [202] * 20
+    assert doors.metric("sentinel_gateway_overflow_bytes") > 180_000
+    held = wait_for(
+        lambda: doors.metric("sentinel_gateway_overflow_draining_bytes"),
+        10,
+        "the drain to fill its window",
+        lambda found: found >= 50_000,
+        0.05,
+    )
+    assert held < 70_000
+
+
 def test_without_an_overflow_the_sender_is_told_to_come_again(lonely_doors: OpenDoors) -> None:
     doors = lonely_doors({"buffer": {"overflow": {"enabled": False}}}, limits=IMPATIENT)
     answer = doors.post(lines([event()]))
