@@ -49,6 +49,14 @@ def _nino(text: str) -> bool:
     return text[:2].upper() not in _NO_NINO
 
 
+def _ric(text: str) -> bool:
+    try:
+        return bool(ric.is_valid(text))
+    except KeyError:
+        # A prefecture without counties, which the library stumbles over.
+        return bool(text[-1].upper() == ric.calc_check_digit(text))
+
+
 def _passport(text: str) -> bool:
     return sum(character.isdigit() for character in text) >= 5
 
@@ -103,7 +111,7 @@ NATIONAL_IDS = (
     _shaped("in_aadhaar", r"[2-9][0-9]{3} [0-9]{4} [0-9]{4}", aadhaar.is_valid),
     _named("in_aadhaar", ("aadhaar", "aadhar"), "[2-9][0-9]{11}", aadhaar.is_valid),
     _shaped("mx_curp", r"[A-Z]{4}[0-9]{6}[HM][A-Z]{5}[0-9A-Z][0-9]", curp.is_valid, "code"),
-    _shaped("cn_ric", r"[1-9][0-9]{16}[0-9Xx]", ric.is_valid),
+    _shaped("cn_ric", r"[1-9][0-9]{16}[0-9Xx]", _ric),
     _shaped("kr_rrn", r"[0-9]{6}-[0-9]{7}", rrn.is_valid),
     _named("tr_tckimlik", ("tc", "t.c.", "kimlik", "tckn"), "[1-9][0-9]{10}", tckimlik.is_valid),
     _named("za_id", ("id no", "id number", "rsa id"), "[0-9]{13}", za_idnr.is_valid),

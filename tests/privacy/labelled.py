@@ -43,6 +43,13 @@ def _near(words: str) -> tuple[str, ...]:
     return (f"My {words} is {{}}, please check.", f"{words}: {{}}", f"For the form: {words} {{}}\nThank you!")
 
 
+def _chinese(number: str) -> bool:
+    try:
+        return bool(ric.is_valid(number))
+    except KeyError:  # prefectures without counties
+        return False
+
+
 KINDS: dict[str, tuple[Sequence[str], Sequence[Maker], Sequence[Maker]]] = {
     "email": (_PLAIN, [faker("email", locale) for locale in ("en_US", "de_DE", "fr_FR", "pt_BR")], [v.email]),
     "phone": (
@@ -78,7 +85,7 @@ KINDS: dict[str, tuple[Sequence[str], Sequence[Maker], Sequence[Maker]]] = {
     "ca_sin": (_near("SIN"), [faker("ssn", "en_CA", sin.is_valid)], []),
     "au_tfn": (_near("TFN"), [], [v.AU_TFN]),
     "mx_curp": (_PLAIN, [faker("curp", "es_MX", curp.is_valid)], []),
-    "cn_ric": (_PLAIN, [faker("ssn", "zh_CN", ric.is_valid)], []),
+    "cn_ric": (_PLAIN, [faker("ssn", "zh_CN", _chinese)], []),
     "kr_rrn": (_PLAIN, [faker("ssn", "ko_KR", rrn.is_valid)], []),
     "tr_tckimlik": (_near("TCKN"), [faker("ssn", "tr_TR", tckimlik.is_valid)], []),
     "za_id": (_near("RSA ID"), [], [v.ZA_ID]),

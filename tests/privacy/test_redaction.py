@@ -15,6 +15,7 @@ from sentinel.config.runtime import RuntimeConfig
 from sentinel.privacy.kinds import GROUPS
 from sentinel.privacy.policy import HashKeyMissingError, PrivacyPolicy, PrivacySettings, settings_from
 from sentinel.privacy.redaction import Redactor
+from sentinel.privacy.rule import proved_by
 from sentinel.privacy.scanner import RULES, Scanner
 from services.cli.main import run
 from tests.privacy.labelled import cases
@@ -187,3 +188,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     source.write_text('{"id": "a"}\n')
     assert run(["redact", "--input", str(source)]) == 1
     assert "line 1: Object missing required field `text`" in capsys.readouterr().err
+
+
+def test_a_check_that_breaks_over_a_number_lets_nothing_through_and_stops_nobody() -> None:
+    """python-stdnum raises KeyError for ids of prefectures without counties, such as the first."""
+    for number, text in (("620201195007298600", "[CN_RIC]"), ("620201195007298601", "620201195007298601")):
+        assert MASKING.redact(f"nummer {number} hier", "acme").text == f"nummer {text} hier"
+
+    def broken(text: str) -> bool:
+        raise KeyError(text)
+
+    assert proved_by(broken)(b"a number: 123", 10, 13) == (10, 13)
