@@ -12,6 +12,7 @@ from typing import Any
 from services.dispatcher.events import log_event
 from services.gateway.gateway import Gateway
 from services.gateway.http_body import read_body, split_events
+from services.gateway.openapi import document
 from services.gateway.otlp.http import OtlpHttp
 from services.gateway.problems import Answer, outcome_answer, problem, problem_of
 from services.gateway.records import GatewayError
@@ -53,7 +54,7 @@ class HttpDoor:
             return await self._otlp.answer(path, headers, receive) if method == "POST" else self._other(method, "POST")
         if path in _PAGES:
             return _PAGES[path](self) if method in ("GET", "HEAD") else self._other(method, "GET")
-        return problem(404, f"expected {EVENTS_PATH}, /v1/traces, /v1/logs, /v1/metrics, /livez, /readyz or /metrics")
+        return problem(404, f"expected {EVENTS_PATH}, /v1/traces, /v1/logs, /v1/metrics, /livez, /readyz, /metrics or /openapi.json")
 
     async def _events(self, headers: dict[bytes, bytes], receive: Any) -> Answer:
         who = self._gateway.principal(*credentials(headers))
@@ -96,6 +97,9 @@ class HttpDoor:
         state = "spilling to disk" if journal.spilling else "ok"
         return Answer(200, _TEXT, f"{state}\n".encode()) if journal.takes_events else problem(503, "the buffer is full")
 
+    def _description(self) -> Answer:
+        return Answer(200, ((b"content-type", b"application/json"),), document(self._max_body_bytes))
+
     def _metrics(self) -> Answer:
         return Answer(200, ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),), self._gateway.metrics.page())
 
@@ -106,6 +110,7 @@ _PAGES: dict[str, Callable[[HttpDoor], Answer]] = {
     "/readyz": HttpDoor._ready,
     "/healthz": HttpDoor._ready,
     "/metrics": HttpDoor._metrics,
+    "/openapi.json": HttpDoor._description,
 }
 
 
