@@ -92,9 +92,7 @@ def admit(
     return Admitted(by_tenant, rejections)
 
 
-def _without_latency(
-    values: Sequence[bytes], decoded: Decoded, now_ms: int, enrichment: Enrichment, own_tenant: str
-) -> dict[int, Reject]:
+def _without_latency(values: Sequence[bytes], decoded: Decoded, now_ms: int, enrichment: Enrichment, own_tenant: str) -> dict[int, Reject]:
     """The refusals of answers that lack only their latency, by row. They join the good events, with a latency of 0 until they are finished."""
     found: dict[int, Reject] = {}
     for row, reject in decoded.rejects:

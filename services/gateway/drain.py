@@ -29,6 +29,7 @@ class Drainer:
         self._lane = self._open()
         self._sent: deque[tuple[Batch, Position]] = deque()
         self._after: Position | None = None
+        self._confirmed: Position | None = None
         self._say_busy = Sparingly("overflow_busy")
         self.bytes_under_way = 0
         self.drained_events = 0
@@ -89,9 +90,16 @@ class Drainer:
             self.bytes_under_way -= batch.bytes
             self.drained_events += len(batch.records)
             last = position
-        if last is not None:
-            await asyncio.get_running_loop().run_in_executor(self._disk, self._log.drop, last)
-        return last is not None
+        self._confirmed = last or self._confirmed
+        if self._confirmed is None:
+            return False
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._disk, self._log.drop, self._confirmed)
+        except OverflowBusyError as error:
+            self._say_busy(error)
+            return False
+        self._confirmed = None
+        return True
 
     async def _wait(self) -> None:
         try:

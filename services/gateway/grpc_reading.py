@@ -92,4 +92,3 @@ def _stream(serve: Callable[[Any, Any], Awaitable[Any]]) -> Any:
         return await serve(readable(), context)
 
     return checked
-

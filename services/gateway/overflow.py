@@ -140,23 +140,32 @@ class OverflowLog:
         """Forgets every batch up to the position: it is in Kafka. Segments that are drained whole are deleted.
 
         On a full disk the place is kept in memory alone until a segment is drained whole: a gateway that is killed before sends that part again.
+        Raises OverflowBusyError when the machine has no room for reading; to drop the same again later is right.
         """
         for number in sorted(self._sizes):
             if number > upto.segment:
                 break
-            connection = self._segment(number)
-            row = upto.row if number == upto.segment else 2**62
-            places = (self._drained(number), row)
-            self.events -= connection.execute("SELECT coalesce(sum(events), 0) FROM batch WHERE id > ? AND id <= ?", places).fetchone()[0]
-            if not connection.execute("SELECT EXISTS (SELECT 1 FROM batch WHERE id > ?)", (row,)).fetchone()[0]:
-                self._remove(number)
-                continue
-            self._upto[number] = row
             try:
-                with _transaction(connection):
-                    connection.execute("INSERT INTO drained VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET upto = excluded.upto", (row,))
-            except sqlite3.OperationalError as error:
-                self._say_unwritten(_name(error))
+                self._forget(number, upto.row if number == upto.segment else 2**62)
+            except sqlite3.DatabaseError as error:
+                self._set_aside(number, error)
+                self._recount()
+
+    def _forget(self, number: int, row: int) -> None:
+        connection = self._segment(number)
+        places = (self._drained(number), row)
+        gone = connection.execute("SELECT coalesce(sum(events), 0) FROM batch WHERE id > ? AND id <= ?", places).fetchone()[0]
+        left = connection.execute("SELECT EXISTS (SELECT 1 FROM batch WHERE id > ?)", (row,)).fetchone()[0]
+        self.events -= gone
+        if not left:
+            self._remove(number)
+            return
+        self._upto[number] = row
+        try:
+            with _transaction(connection):
+                connection.execute("INSERT INTO drained VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET upto = excluded.upto", (row,))
+        except sqlite3.OperationalError as error:
+            self._say_unwritten(_name(error))
 
     def close(self) -> None:
         """Closes the files; what is not drained stays for the next start."""

@@ -146,3 +146,19 @@ def test_a_read_is_bounded_in_bytes(tmp_path: Path) -> None:
     size = log.size_bytes // 30
     assert len(log.read(None, 100, 5 * size)) in (5, 6)
     assert len(log.read(None, 100, 1)) == 1, "a batch that is larger than the bound is read by itself"
+
+
+def test_a_file_that_breaks_while_it_is_drained_stops_nothing(tmp_path: Path) -> None:
+    log = OverflowLog(tmp_path, 10_000_000, segment_bytes=2_000)
+    for number in range(30):
+        log.append([batch(number)])
+    first = log.read(None, 3)
+    with sqlite3.connect(tmp_path / "000000000001.sqlite") as connection:
+        connection.execute("DROP TABLE batch")
+    connection.close()
+    log.drop(first[-1].position)
+    assert log.corrupt_batches == 1 and [path.name for path in tmp_path.glob("*.unreadable")] == ["000000000001.unreadable"]
+    rest = log.read(first[-1].position, 100)
+    assert {one.position.segment for one in rest} == {2, 3} and log.events == 10 * len(rest)
+    log.drop(rest[-1].position)
+    assert log.events == 0
