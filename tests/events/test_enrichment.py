@@ -171,3 +171,10 @@ def test_keys_of_opentelemetry_are_known_while_they_hold_nothing_of_a_person(mor
     assert has_unknown_keys(json.dumps(content).encode()) is not known
     text = json.dumps(_finish(content))
     assert "jane" not in text and "4111" not in text
+
+
+def test_a_key_that_is_not_utf8_is_refused_and_breaks_nothing() -> None:
+    value = json.dumps(response(NOW, "acme", "chat") | {"own": 1}).encode().replace(b'"own"', b'"\x95wn"')
+    with pytest.raises(RefusedEventError) as caught:
+        ENRICHMENT.finish(value, decode_batch([value], [NOW]).events[0])
+    assert caught.value.reject.expected == "one JSON object in UTF-8"

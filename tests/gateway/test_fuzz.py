@@ -23,6 +23,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
 from sentinel.config.model import SentinelConfig
 from services.gateway.admission import admit
+from services.gateway.http_body import split_events
+from services.gateway.records import MalformedError
 from services.gateway.settings import enrichment_of
 from services.gateway.tenants import Principal
 from tests.gateway.test_grpc_door import message
@@ -123,6 +125,20 @@ def test_the_http_door_does_what_its_description_says(doors: Doors, mode: Genera
 
     judge()
     assert seen.total() >= min(ROUNDS, 30) and max(seen) < "500", seen
+
+
+def test_mutated_bodies_are_judged() -> None:
+    """As below, without the way there: many more of them."""
+    number, body = random.Random(4), json.dumps([EVENT, event()]).encode()
+    seen = SEEN["mutated events, without HTTP"]
+    for _ in range(50 * ROUNDS):
+        try:
+            admitted = admit(split_events(mutated(body, number), "application/json"), OPEN, ENRICHMENT)
+        except MalformedError:
+            seen["unreadable"] += 1
+        else:
+            seen["refused" if not admitted.by_tenant else "taken in part" if admitted.rejections else "taken"] += 1
+    assert len(seen) == 4, seen
 
 
 @pytest.mark.parametrize("door", ["events", "traces protobuf", "traces json"])
