@@ -18,7 +18,7 @@ from sentinel.injection.arrays import FloatArray
 from sentinel.injection.features import FORM
 from sentinel.injection.vocabulary import VECTOR_SIZE
 
-FORMAT: Final = "sentinel-injection-3"
+FORMAT: Final = "sentinel-injection-4"
 """Changes whenever texts become numbers in another way: weights of another format would score nonsense."""
 
 DEFAULT_PATH: Final = Path(__file__).parent / "artifact" / "prompt-injection.safetensors"

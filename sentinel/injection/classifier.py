@@ -9,25 +9,28 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from sentinel.injection.arrays import FloatArray
+from sentinel.injection.arrays import FloatArray, IntArray
 from sentinel.injection.artifact import DEFAULT_PATH, Model, load
 from sentinel.injection.features import (
     Pieces,
-    Windows,
-    block_sums,
     form_features,
     ngram_buckets,
     ngram_scale,
-    piece_sums,
     pieces_of,
-    window_lengths,
-    window_sums,
-    windows_of,
     word_buckets,
-    word_sums,
 )
 from sentinel.injection.obfuscation import View
 from sentinel.injection.vocabulary import Vocabulary, WordVectors
+from sentinel.injection.windows import (
+    Windows,
+    block_sums,
+    piece_sums,
+    pool,
+    window_lengths,
+    window_sums,
+    windows_of,
+    word_sums,
+)
 from sentinel.injection.word_classes import WordClasses
 
 THRESHOLD: Final = 0.85
@@ -38,7 +41,7 @@ CHUNK_CHARACTERS: Final = 60_000
 
 
 class Scored(NamedTuple):
-    """The words of a text (or of its hidden part) that were scored highest."""
+    """A text's score, and the words of it (or of its hidden part) that speak most for it."""
 
     score: float
     text: str
@@ -71,7 +74,7 @@ class InjectionClassifier:
         return [found.score for found in self.best(texts)]
 
     def best(self, texts: Sequence[str]) -> list[Scored]:
-        """The highest-scored window of each text. The same texts give the same scores whatever else is in the batch."""
+        """Score and highest window of each text. The same texts give the same scores whatever else is in the batch."""
         result: list[Scored] = []
         begin = size = 0
         for end, text in enumerate(texts):
@@ -87,20 +90,21 @@ class InjectionClassifier:
         self._vocabulary.forget_if_full()
         self._empty = self._vocabulary["."]
         pieces, rows = pieces_of(texts, self._vocabulary)
-        windows = windows_of(rows, self._empty)
+        windows = windows_of(rows, self._vocabulary, self._empty)
         logits, inner = self._logits(windows, pieces)
-        owner = np.array(pieces.owner, np.int64)[windows.piece]
-        order = np.lexsort((-np.arange(len(logits)), logits, owner))
-        last = np.flatnonzero(np.append(owner[order][1:] != owner[order][:-1], True))
-        top = order[last]
+        pooled = pool(logits, windows.piece, windows.scale)
+        owner = np.array(pieces.owner, np.int64)
+        chosen = _highest(pooled.logits, owner)
+        # The words that are shown are those of the highest window of the piece.
+        top = pooled.best[_highest(logits[pooled.best], pooled.piece)][chosen]
         model = self.model
         slope, shift = model.calibration
-        scores = 1.0 / (1.0 + np.exp(-np.clip(slope * logits[top].astype(np.float64) + shift, -30, 30)))
+        scores = 1.0 / (1.0 + np.exp(-np.clip(slope * pooled.logits[chosen].astype(np.float64) + shift, -30, 30)))
         # Rounded to four digits, yet never to certainty: a threshold of 1 stands for never.
         scores = np.minimum(scores, 0.9999)
         ends = np.append(windows.block_start[1:], len(windows.rows))
         first = windows.block_start[windows.first_block[top]]
-        end = ends[np.maximum(windows.first_block[top], windows.second_block[top])]
+        end = ends[windows.last_block[top]]
         piece = windows.piece[top]
         begins = (np.cumsum(windows.lengths) - windows.lengths)[piece]
         kinds = np.argmax(inner[top] @ model.category_weights + model.category_bias, axis=1).tolist()
@@ -149,6 +153,13 @@ class InjectionClassifier:
     def _project(self, forms: list[str], vectors: FloatArray) -> FloatArray:
         own = [sum(self.model.ngram_weights[bucket] * value for bucket, value in word_buckets(form).items()) for form in forms]
         return np.column_stack((vectors @ self.model.window_projection, np.array(own, np.float32)))
+
+
+def _highest(values: FloatArray, group: IntArray) -> IntArray:
+    """Place of the highest value of each group, in the order of the groups; the first of equal ones."""
+    order = np.lexsort((-np.arange(len(values)), values, group))
+    result: IntArray = order[np.flatnonzero(np.append(group[order][1:] != group[order][:-1], True))]
+    return result
 
 
 _shared: dict[Path, InjectionClassifier] = {}

@@ -1,7 +1,4 @@
-"""Texts as numbers: words in windows, hashed n-grams of words, and marks of form. Vectorised over a batch of texts; training and scoring share it.
-
-A text is cut into blocks of 20 words and scored in windows of two neighbouring blocks, so that an instruction planted in a long text stands out.
-"""
+"""Texts as numbers: pieces of texts, hashed n-grams of words, and marks of form. Vectorised over a batch of texts; training and scoring share it."""
 
 from __future__ import annotations
 
@@ -9,16 +6,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import sparse
 from xxhash import xxh3_64_intdigest
 
 from sentinel.injection.arrays import FloatArray, HashArray, IntArray
 from sentinel.injection.obfuscation import View, encodable, may_hide, views, visible
 from sentinel.injection.vocabulary import FLAGS, Vocabulary
+from sentinel.injection.windows import Windows, window_lengths
 from sentinel.injection.words import split_words
-
-BLOCK = 20
-"""Words of a block; a window has two."""
 
 BUCKET_BITS = 18
 BUCKETS = 1 << BUCKET_BITS
@@ -31,7 +25,15 @@ NGRAMS: Final = ((1,), (2,), (1, 2), (3,))
 CLASS_NGRAMS: Final = ((), (1,), (2,), (1, 2), (3,))
 """The same for the classes of words; () is the class alone."""
 
-FORM: Final = (*(f"share of {flag}" for flag in FLAGS), "length", "first window", "last window", "decoded", "invisible characters")
+FORM: Final = (
+    *(f"share of {flag}" for flag in FLAGS),
+    "length",
+    "share of the text",
+    "first window",
+    "last window",
+    "decoded",
+    "invisible characters",
+)
 
 _FACTORS: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
 _CHARACTER_SHARE: Final = 0.5
@@ -46,25 +48,6 @@ class Pieces(NamedTuple):
     views: list[View | None]
     """None for the text itself."""
     invisible: list[bool]
-
-
-class Windows(NamedTuple):
-    """Windows of all pieces: one row a window, in order."""
-
-    rows: IntArray
-    """Row of the vocabulary for each word of all pieces."""
-    position: IntArray
-    """Place of a word in its piece."""
-    block_start: IntArray
-    """Index into `rows`; a block ends where the next begins."""
-    first_block: IntArray
-    """First block of a window."""
-    second_block: IntArray
-    """Second block of a window, or -1 for the window of a short text."""
-    piece: IntArray
-    """Piece of a window."""
-    lengths: IntArray
-    """Words of each piece."""
 
 
 def pieces_of(texts: Sequence[str], vocabulary: Vocabulary) -> tuple[Pieces, list[list[int]]]:
@@ -106,59 +89,6 @@ def _sums(values: FloatArray, rows: list[list[int]]) -> FloatArray:
     if len(marked):
         np.add.at(total, np.searchsorted(np.cumsum(lengths), marked, side="right"), values[flat[marked]])
     return total
-
-
-def windows_of(rows: Sequence[Sequence[int]], empty_row: int) -> Windows:
-    """Cut pieces into blocks and windows. A piece without words gets the one word `empty_row`."""
-    lengths = np.fromiter((len(words) or 1 for words in rows), np.int64, len(rows))
-    flat = np.array([row for words in rows for row in (words or (empty_row,))], np.int64)
-    starts = np.cumsum(lengths) - lengths
-    position = np.arange(len(flat)) - np.repeat(starts, lengths)
-    blocks = np.maximum(1, (lengths + BLOCK // 2) // BLOCK)
-    first_of_piece = np.cumsum(blocks) - blocks
-    block_in_piece = np.arange(int(blocks.sum())) - np.repeat(first_of_piece, blocks)
-    block_start = np.repeat(starts, blocks) + BLOCK * block_in_piece
-    count = np.maximum(1, blocks - 1)
-    piece = np.repeat(np.arange(len(rows)), count)
-    first = np.repeat(first_of_piece, count) + np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-    second = np.where(np.repeat(blocks, count) > 1, first + 1, -1)
-    return Windows(flat, position, block_start, first, second, piece, lengths)
-
-
-def block_sums(values: FloatArray, windows: Windows) -> FloatArray:
-    """Sums of per-word values over each block: (blocks, columns)."""
-    result: FloatArray = np.add.reduceat(values, windows.block_start, axis=0)
-    return result
-
-
-def word_sums(table: FloatArray, windows: Windows) -> FloatArray:
-    """Sums over each block of the rows of a table that its words have; no row is copied on the way."""
-    ends = np.append(windows.block_start, len(windows.rows))
-    counts = sparse.csr_matrix((np.ones(len(windows.rows), np.float32), windows.rows, ends), shape=(len(windows.block_start), len(table)))
-    result: FloatArray = counts @ table
-    return result
-
-
-def piece_sums(blocks: FloatArray, windows: Windows) -> FloatArray:
-    """Sums over each piece, from those over its blocks."""
-    result: FloatArray = np.add.reduceat(blocks, windows.first_block[np.append(True, windows.piece[1:] != windows.piece[:-1])], axis=0)
-    return result
-
-
-def window_sums(blocks: FloatArray, windows: Windows) -> FloatArray:
-    """Sums over each window, from those over its blocks."""
-    result: FloatArray = blocks[windows.first_block]
-    pair = windows.second_block >= 0
-    result[pair] += blocks[windows.second_block[pair]]
-    return result
-
-
-def window_lengths(windows: Windows) -> FloatArray:
-    """Words of each window."""
-    ends = np.append(windows.block_start[1:], len(windows.rows))
-    sizes = (ends - windows.block_start).astype(np.float32)
-    result: FloatArray = sizes[windows.first_block] + np.where(windows.second_block >= 0, sizes[windows.second_block], np.float32(0))
-    return result
 
 
 def ngram_buckets(words: HashArray, classes: HashArray, position: IntArray) -> IntArray:
@@ -206,12 +136,13 @@ def ngram_scale(lengths: FloatArray) -> FloatArray:
 def form_features(flag_sums: FloatArray, windows: Windows, pieces: Pieces) -> FloatArray:
     """The columns named in `FORM` for each window."""
     size = window_lengths(windows)[:, None]
-    last = np.append(windows.piece[1:] != windows.piece[:-1], True)
-    first = np.append(True, windows.piece[1:] != windows.piece[:-1])
+    first = windows.first_block == windows.piece_block[windows.piece]
+    last = windows.last_block + 1 == np.append(windows.piece_block[1:], len(windows.block_start))[windows.piece]
     decoded = np.fromiter((view is not None for view in pieces.views), np.bool_, len(pieces.views))
     invisible = np.array(pieces.invisible, np.bool_)
     columns = (
         np.log1p(windows.lengths[windows.piece]) / 5.0,
+        size[:, 0] / windows.lengths[windows.piece],
         first,
         last,
         decoded[windows.piece],

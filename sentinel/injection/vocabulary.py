@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from xxhash import xxh3_64_intdigest
 
-from sentinel.injection.arrays import FloatArray, HashArray
+from sentinel.injection.arrays import BoolArray, FloatArray, HashArray
 from sentinel.injection.obfuscation import word_disguise
 from sentinel.injection.word_classes import WordClasses
 from sentinel.injection.words import mixes_scripts, normal_form
@@ -27,6 +27,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 FLAGS: Final = ("capitals", "mixed scripts", "reversed", "rotated", "leetspeak", "punctuation", "number", "not ascii", "long")
 """What a word is marked with, each 0 or 1."""
+
+SENTENCE_ENDS: Final = frozenset(".!?\n。！？।؟…;")
+"""A word that begins with one of these ends a sentence; normal forms make full-width marks narrow."""
 
 
 class WordVectors:
@@ -59,7 +62,9 @@ def _package_folder(name: str) -> Path:
 
 
 class Vocabulary(dict[str, int]):
-    """Row of a word in `hashes`, `class_hashes`, `flags` and `table`. A word that is new gets a row; `complete` fills the new rows.
+    """Row of a word in `hashes`, `class_hashes`, `flags`, `table` and `ends` (whether it ends a sentence).
+
+    A word that is new gets a row; `complete` fills the new rows.
 
     `project` turns (normal forms, vectors) into what the caller wants to have at hand for each word: (words, columns) float32.
     """
@@ -78,6 +83,7 @@ class Vocabulary(dict[str, int]):
         self.class_hashes: HashArray = np.zeros((size, len(self._classes.levels)), np.uint64)
         self.flags: FloatArray = np.zeros((size, len(FLAGS)), np.float32)
         self.table: FloatArray = np.zeros((size, self._columns), np.float32)
+        self.ends: BoolArray = np.zeros(size, np.bool_)
 
     def __missing__(self, word: str) -> int:
         row = self[word] = len(self)
@@ -97,6 +103,7 @@ class Vocabulary(dict[str, int]):
             rows = slice(first + begin, first + begin + len(part))
             forms = [normal_form(word) for word in part]
             self.hashes[rows] = [xxh3_64_intdigest(form.encode()) for form in forms]
+            self.ends[rows] = [form[0] in SENTENCE_ENDS for form in forms]
             self.flags[rows] = [_flags(word, form) for word, form in zip(part, forms, strict=True)]
             vectors = self._vectors.of(forms)
             self.class_hashes[rows] = self._classes.hashes(forms, vectors, self.hashes[rows])
@@ -109,7 +116,7 @@ class Vocabulary(dict[str, int]):
             self._reserve(4096)
 
     def _grow(self, size: int) -> None:
-        for name in ("hashes", "class_hashes", "flags", "table"):
+        for name in ("hashes", "class_hashes", "flags", "table", "ends"):
             old = getattr(self, name)
             new = np.zeros((size, *old.shape[1:]), old.dtype)
             new[: len(old)] = old

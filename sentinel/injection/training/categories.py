@@ -13,15 +13,15 @@ from sentinel.injection.training.examples import Example, Features
 from sentinel.injection.training.net import Parameters, inner_values, window_logits
 
 CATEGORIES: Final = {
-    "instruction override": ("instruction-override", "deepset"),
+    "instruction override": ("instruction-override", "deepset", "subject-changes"),
     "system prompt extraction": ("system-prompt-extraction",),
     "secret extraction": ("secret-extraction", "plain-words-extraction"),
-    "role play": ("role-play", "virtualisation", "jailbreaks-in-the-wild"),
+    "role play": ("role-play", "virtualisation", "jailbreaks-in-the-wild", "long-personas"),
     "false authority": ("privileged-mode",),
     "persuasion": ("persuasion",),
     "faked conversation": ("fake-turn", "many-shot"),
     "output manipulation": ("prefix-and-format",),
-    "split payload": ("payload-splitting",),
+    "split payload": ("payload-splitting", "payload-assembly"),
     "indirect question": ("indirect-reference",),
     "planted instruction": (
         "planted-in-mail",
@@ -33,8 +33,10 @@ CATEGORIES: Final = {
         "answer-orders-in-given-texts",
         "planted-in-applications",
         "planted-in-payments",
+        "side-orders",
+        "side-orders-in-given-texts",
     ),
-    "planted code": ("planted-in-code", "planted-code"),
+    "planted code": ("planted-in-code", "planted-code", "code-orders"),
 }
 """Category: the families that it is learnt from."""
 

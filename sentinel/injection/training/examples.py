@@ -11,19 +11,21 @@ from scipy import sparse
 from sentinel.injection.arrays import FloatArray, IntArray
 from sentinel.injection.features import (
     BUCKETS,
-    Windows,
-    block_sums,
     form_features,
     ngram_buckets,
     ngram_scale,
-    piece_sums,
     pieces_of,
-    window_lengths,
-    window_sums,
-    windows_of,
     word_buckets,
 )
 from sentinel.injection.vocabulary import VECTOR_SIZE, Vocabulary, WordVectors
+from sentinel.injection.windows import (
+    Windows,
+    block_sums,
+    piece_sums,
+    window_lengths,
+    window_sums,
+    windows_of,
+)
 from sentinel.injection.word_classes import WordClasses, nearest, unit
 from sentinel.injection.words import normal_form, split_words
 
@@ -50,6 +52,9 @@ class Features(NamedTuple):
     """(windows, BUCKETS), scaled."""
     text: IntArray
     """Number of the text that a window belongs to; ascending."""
+    piece: IntArray
+    """Number of the piece that a window is of; ascending."""
+    scale: IntArray
     labels: FloatArray
     first_window: IntArray
     """First window of each text, and the end behind the last."""
@@ -88,7 +93,7 @@ def featurise(examples: Sequence[Example], vectors: WordVectors, classes: WordCl
     pieces, rows = pieces_of([example.text for example in examples], vocabulary)
     order = np.argsort(pieces.owner, kind="stable")
     pieces = pieces._replace(**{name: [getattr(pieces, name)[i] for i in order] for name in pieces._fields})
-    windows = windows_of([rows[i] for i in order], empty)
+    windows = windows_of([rows[i] for i in order], vocabulary, empty)
     sizes = window_lengths(windows)
     word_vectors = vocabulary.table[: len(vocabulary)]
     sums = np.empty((len(windows.piece), VECTOR_SIZE), np.float32)
@@ -105,6 +110,8 @@ def featurise(examples: Sequence[Example], vectors: WordVectors, classes: WordCl
         form=form_features(window_sums(block_sums(vocabulary.flags[windows.rows], windows), windows), windows, pieces),
         ngrams=_ngrams(vocabulary, forms, windows, sizes),
         text=text,
+        piece=windows.piece,
+        scale=windows.scale,
         labels=np.array([example.label for example in examples], np.float32),
         first_window=np.searchsorted(text, np.arange(len(examples) + 1)),
     )
@@ -128,15 +135,10 @@ def _ngrams(vocabulary: Vocabulary, forms: list[str], w: Windows, sizes: FloatAr
         valid = buckets > 0
         ones = np.ones(int(valid.sum()), np.float32)
         result = result + sparse.csr_matrix((ones, (block[valid], buckets[valid])), shape=(blocks, BUCKETS))
-    pair = w.second_block >= 0
-    number = np.arange(len(w.piece))
-    members = sparse.csr_matrix(
-        (
-            np.ones(len(number) + int(pair.sum()), np.float32),
-            (np.concatenate((number, number[pair])), np.concatenate((w.first_block, w.second_block[pair]))),
-        ),
-        shape=(len(number), blocks),
-    )
+    counts = w.last_block - w.first_block + 1
+    ends = np.cumsum(counts)
+    columns = np.arange(int(ends[-1])) - np.repeat(ends - counts - w.first_block, counts)
+    members = sparse.csr_matrix((np.ones(len(columns), np.float32), columns, np.append(0, ends)), shape=(len(w.piece), blocks))
     return (sparse.diags(ngram_scale(sizes)) @ members @ result).tocsr().astype(np.float32)
 
 
@@ -153,6 +155,9 @@ def subset(features: Features, chosen: IntArray) -> Features:
         features.form[rows],
         features.ngrams[rows],
         np.repeat(np.arange(len(chosen)), counts),
+        # Pieces are told apart by neighbours alone; the same piece never stands twice in a row.
+        features.piece[rows],
+        features.scale[rows],
         features.labels[chosen],
         np.concatenate(([0], ends)),
     )

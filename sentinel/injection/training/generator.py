@@ -45,6 +45,8 @@ def generate(seed: int, carriers: Sequence[str] = (), per_family: int = PER_FAMI
         examples.append(Example(insert(carrier, grammar.slot("format_wish", rng), rng), 0, "format-wishes-in-given-texts"))
         examples.append(Example(insert(carrier, grammar.slot("planted", rng), rng), 1, "planted-in-given-texts"))
         examples.append(Example(insert(carrier, grammar.slot("human_order", rng), rng), 0, "human-orders-in-given-texts"))
+        examples.append(Example(insert(carrier, grammar.slot("side_order", rng), rng), 1, "side-orders-in-given-texts"))
+        examples.append(Example(insert(carrier, grammar.slot("reader_note", rng), rng), 0, "notes-in-given-texts"))
     seen: dict[str, None] = {}
     return [example for example in examples if len(example.text) > 2 and not (example.text in seen or seen.update({example.text: None}))]
 

@@ -1,7 +1,8 @@
 """Texts from grammars: YAML files of templates with slots, expanded at random.
 
 A file has `slots` (name: alternatives) and `families` (name: `label`, `templates`, and optionally `weight`). `{name}` in a template stands for one
-alternative of a slot, `{a|b|}` for one of the parts; both may nest. `<<` and `>>` stand for braces in the result. Slots of all files are shared.
+alternative of a slot, `{=name}` for one that is the same in the whole text, `{a|b|}` for one of the parts; all may nest. `<<` and `>>` stand for braces in
+the result. Slots of all files are shared.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Grammar:
                 self.families[name] = Family(name, family["label"], templates, float(family.get("weight", 1.0)))
         for place, text in self._texts():
             for slot in _INNERMOST.findall(text):
-                if "|" not in slot and slot not in self.slots:
+                if "|" not in slot and slot.removeprefix("=") not in self.slots:
                     raise ValueError(f"{place}: no slot {slot!r} in {text[:80]!r}")
 
     def _texts(self) -> Iterator[tuple[str, str]]:
@@ -65,10 +66,15 @@ class Grammar:
 
     def expand(self, text: str, rng: np.random.Generator) -> str:
         """The text with every slot filled. Raises ValueError when slots call one another without end."""
+        fixed: dict[str, str] = {}
         for _ in range(_MAX_STEPS):
             match = _INNERMOST.search(text)
             if match is None:
                 return text.replace("<<", "{").replace(">>", "}")
-            options = match[1].split("|") if "|" in match[1] else self.slots[match[1]]
-            text = text[: match.start()] + options[int(rng.integers(len(options)))] + text[match.end() :]
+            slot = match[1]
+            options = slot.split("|") if "|" in slot else self.slots[slot.removeprefix("=")]
+            chosen = options[int(rng.integers(len(options)))]
+            if slot.startswith("=") and "|" not in slot:
+                chosen = fixed.setdefault(slot, chosen)
+            text = text[: match.start()] + chosen + text[match.end() :]
         raise ValueError(f"slots call one another without end: {text[:120]!r}")

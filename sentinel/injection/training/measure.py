@@ -24,6 +24,13 @@ TWINS: Final = {
     "clean-contexts": "planted-answers",
     "planted-code": "planted-answers",
     "planted-tasks": "planted-answers",
+    "notes-in-given-texts": "side-orders-in-given-texts",
+    "foreign-look-alikes": "foreign-orders",
+    "human-side-notes": "side-orders",
+    "code-advice": "code-orders",
+    "long-personas-harmless": "long-personas",
+    "payload-assembly-harmless": "payload-assembly",
+    "subject-changes-harmless": "subject-changes",
 }
 """A family, and the one that it is held out with."""
 
@@ -50,19 +57,18 @@ def family_weights(examples: Sequence[Example]) -> FloatArray:
     return weights
 
 
-def folds_of(examples: Sequence[Example], count: int, seed: int) -> list[BoolArray]:
+def folds_of(examples: Sequence[Example], count: int) -> list[BoolArray]:
     """Which texts are held out in each fold: whole families, attacks and harmless ones spread evenly. `count` 0 holds out one attack family a fold.
+
+    Families are dealt in the order of their names: those of one kind, whose names begin alike, are not held out together.
 
     Families that are made alike apart from the attack (`TWINS`) are held out together: a network that knew only one of them would take what they
     have in common for the difference.
     """
-    rng = np.random.default_rng(seed)
     families = np.array([example.family for example in examples])
     labels = {example.family: example.label for example in examples}
     attacks = sorted(name for name, label in labels.items() if label)
     harmless = sorted(name for name, label in labels.items() if not label)
-    rng.shuffle(attacks)
-    rng.shuffle(harmless)
     count = count or len(attacks)
     fold_of = {name: place % count for names in (attacks, harmless) for place, name in enumerate(names)}
     fold_of |= {name: fold_of[twin] for name, twin in TWINS.items() if name in fold_of and twin in fold_of}

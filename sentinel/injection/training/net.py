@@ -2,7 +2,8 @@
 
     hidden = relu(window @ A + piece @ A @ M + form @ C + b)        logit = hidden @ u + ngrams @ g + c
 
-A text's logit is the highest of its windows, so that training has to find the window that makes a text an attack (multiple-instance learning).
+A text's logit is that of its highest piece (itself or a hidden part), and a piece's that of its highest windows (`windows.pool`), so that training has to
+find the windows that make a text an attack (multiple-instance learning).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sentinel.injection.arrays import FloatArray, IntArray
 from sentinel.injection.features import BUCKETS, FORM
 from sentinel.injection.training.examples import Features, subset
 from sentinel.injection.vocabulary import VECTOR_SIZE
+from sentinel.injection.windows import pool
 
 Parameters = dict[str, FloatArray]
 
@@ -78,28 +80,43 @@ def window_logits(parameters: Parameters, features: Features) -> FloatArray:
 
 
 def text_logits(parameters: Parameters, features: Features) -> FloatArray:
-    """The highest window logit of each text."""
-    result: FloatArray = np.maximum.reduceat(window_logits(parameters, features), features.first_window[:-1])
-    return result
+    """The logit of each text."""
+    return _pooled(window_logits(parameters, features), features)[0]
 
 
-def train(features: Features, weights: FloatArray, settings: Settings, seed: int) -> Parameters:
-    """Adam on the weighted cross entropy. `weights` has one entry a text. Same seed and data, same parameters (to rounding of the BLAS in use)."""
+def _pooled(logits: FloatArray, features: Features) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
+    """Logits of the texts; the windows that they come from, what each of them counts for, and the text that it is of."""
+    pooled = pool(logits, features.piece, features.scale)
+    text = features.text[pooled.best]
+    text_of_piece = text[np.append(True, pooled.piece[1:] != pooled.piece[:-1])]
+    begins = np.searchsorted(text_of_piece, np.arange(len(features.labels)))
+    top = np.maximum.reduceat(pooled.logits, begins)
+    hits = np.flatnonzero(pooled.logits == top[text_of_piece])
+    chosen = hits[np.searchsorted(text_of_piece[hits], np.arange(len(features.labels)))]
+    kept = np.flatnonzero(np.isin(pooled.piece, chosen))
+    return top, pooled.best[kept], pooled.share[kept], text[kept]
+
+
+def train(features: Features, chosen: IntArray, weights: FloatArray, settings: Settings, seed: int) -> Parameters:
+    """Adam on the weighted cross entropy of the `chosen` texts; `weights` has one entry for each of them.
+
+    Same seed and data, same parameters (to rounding of the BLAS in use).
+    """
     rng = np.random.default_rng(seed)
     parameters = initial(settings, rng)
     moments = {name: (np.zeros_like(value), np.zeros_like(value)) for name, value in parameters.items()}
-    count = len(features.labels)
+    count = len(chosen)
     weights = weights / weights.mean()
     total = settings.epochs * -(-count // settings.batch)
     step = 0
     for _ in range(settings.epochs):
         order = rng.permutation(count)
         for begin in range(0, count, settings.batch):
-            chosen = order[begin : begin + settings.batch]
+            some = order[begin : begin + settings.batch]
             step += 1
             left = 0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * step / total))
             rates = {name: left * (settings.ngram_rate if name == "g" else settings.rate) for name in parameters}
-            gradients = _gradients(parameters, subset(features, chosen), weights[chosen], settings, rng)
+            gradients = _gradients(parameters, subset(features, chosen[some]), weights[some], settings, rng)
             _adam(parameters, moments, gradients, rates, step)
     return parameters
 
@@ -117,9 +134,9 @@ def _gradients(p: Parameters, batch: Features, weights: FloatArray, s: Settings,
     # One mask a text: windows of a text are compared with each other.
     mask = ((rng.random((len(batch.labels), s.hidden)) >= s.dropout) / (1 - s.dropout)).astype(np.float32)[batch.text]
     logits = (hidden * mask) @ p["u"] + ngrams @ p["g"] + p["c"]
-    best = _best_windows(logits, batch)
+    tops, best, share, text = _pooled(logits, batch)
     targets = batch.labels * (1 - 2 * s.smoothing) + s.smoothing
-    error = (1 / (1 + np.exp(-logits[best])) - targets) * weights / len(targets)
+    error = ((1 / (1 + np.exp(-tops)) - targets) * weights / len(targets))[text] * share
     active = hidden[best]
     h_error = (error[:, None] * p["u"]) * mask[best] * (active > 0)
     through = h_error @ p["M"].T
@@ -132,13 +149,6 @@ def _gradients(p: Parameters, batch: Features, weights: FloatArray, s: Settings,
         "g": ngrams[best].T @ error + s.ngram_decay / len(targets) * p["g"],
         "c": error.sum(keepdims=True),
     }
-
-
-def _best_windows(logits: FloatArray, batch: Features) -> IntArray:
-    top = np.maximum.reduceat(logits, batch.first_window[:-1])
-    hits = np.flatnonzero(logits == top[batch.text])
-    result: IntArray = hits[np.searchsorted(batch.text[hits], np.arange(len(batch.labels)))]
-    return result
 
 
 def _adam(

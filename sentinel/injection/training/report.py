@@ -19,10 +19,15 @@ Scores a text (prompt, response, tool output, document) between 0 and 1 for prom
 Word vectors: WordLlama 256 (MIT), read from the installed package, not part of this file.
 
 ## Calibration
-Platt's curve on the logits of held-out families. It is shifted so that 2 % of harmless look-alikes of kinds that the network never saw lie at 0.85 or
-above (second table; plain work is far below that); with this shift the score is the chance of an attack in traffic with {attack_share:.0%} attacks.
-In traffic with fewer attacks the chance is lower than the score, and the threshold is what bounds false alarms.
+Platt's curve on the logits of held-out families. It is shifted so that {false_positives:.0%} of harmless look-alikes of kinds that the network never saw
+lie at 0.85 or above (last table; plain work is far below that); with this shift the score is the chance of an attack in traffic with
+{attack_share:.0%} attacks. In traffic with fewer attacks the chance is lower than the score, and the threshold is what bounds false alarms.
 
+What other shifts would have given:
+
+| Look-alikes flagged | Attacks found, mean of families | Look-alikes flagged, mean of families | In the worst harmless family | Plain work flagged |
+|--:|--:|--:|--:|--:|
+{trade_off}
 ## By held-out family
 Each family was scored by a network that had seen neither the family nor near duplicates of its texts ({folds}). The shipped model has seen them all.
 
@@ -33,8 +38,9 @@ Each family was scored by a network that had seen neither the family nor near du
 _LIMITS = """
 ## Limits
 - It reads wording, not intent: a harmful question without any trick is no injection, and a planted sentence that reads like the text around it is not found.
-- English first. German, French, Spanish and Italian are learnt from some hundred templates, other languages from a few; an attack in a language that is
-  not among them is found only by its foreign words' likeness to known ones.
+- English first. German, French, Spanish, Italian, Portuguese, Dutch, Russian, Chinese, Japanese, Turkish, Arabic and Hindi are learnt from some dozens of
+  templates each, others from a few; an attack in a language that is not among them is found only by its foreign words' likeness to known ones.
+- A task off the topic that is planted in a text (`What is the capital of Peru?` in a mail) is not found: alone it is as harmless as any prompt.
 - Encodings are undone one layer at a time (base64 in base64 is not), and at most eight hidden parts of a text are looked at.
 - The figures by family are for texts of a generator in part; texts that people write are more varied than its own.
 """
@@ -43,7 +49,12 @@ _LIMITS = """
 def card(name: str, about: dict[str, Any]) -> str:
     """The card as Markdown."""
     folds = "one attack family at a time" if about["folds"] == 0 else f"{about['folds']} groups of families"
-    text = _INTRODUCTION.format(name=name, seed=about["seed"], folds=folds, attack_share=about["attack_share"], **about["texts"])
+    trade_off = "".join(
+        f"| {row['share']:.0%} | {row['recall']:.1%} | {row['flagged']:.1%} | {row['worst']:.1%} | {row['plain']:.1%} |\n"
+        for row in about["trade_off"]
+    )
+    facts = {key: about[key] for key in ("seed", "attack_share", "false_positives")}
+    text = _INTRODUCTION.format(name=name, folds=folds, trade_off=trade_off, **facts, **about["texts"])
     attacks = [row for row in about["held_out"] if row["label"]]
     harmless = [row for row in about["held_out"] if not row["label"]]
     for row in attacks:

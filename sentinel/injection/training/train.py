@@ -33,6 +33,8 @@ CLASSES: Final = (1000, 150)
 NETS: Final = 3
 CARRIERS: Final = 900
 CARRIER_FAMILIES: Final = ("task-prompts", "written-tasks", "arena-hard", "clean-contexts")
+PLAIN_WORK: Final = "business"
+TRADE_OFF: Final = (0.01, 0.02, 0.03, 0.04)
 FALSE_POSITIVES: Final = 0.02
 """Share of harmless look-alikes, of families that the network never saw, that lies at 0.85 or above. Plain work is far below it."""
 
@@ -61,11 +63,11 @@ def held_out_logits(data: Prepared, folds: int, settings: Settings, seed: int) -
     """Logit of every text by a network that saw neither its family nor a near duplicate of it."""
     result = np.full(len(data.examples), np.nan, np.float32)
     texts = [example.text for example in data.examples]
-    for number, held in enumerate(folds_of(data.examples, folds, seed)):
+    for number, held in enumerate(folds_of(data.examples, folds)):
         rest = np.flatnonzero(~held)
         doubles = near_duplicates([texts[place] for place in rest], [texts[place] for place in np.flatnonzero(held)])
         rest = rest[~doubles]
-        net = train(subset(data.features, rest), family_weights([data.examples[place] for place in rest]), settings, seed)
+        net = train(data.features, rest, family_weights([data.examples[place] for place in rest]), settings, seed)
         test = np.flatnonzero(held & np.isnan(result))
         result[test] = text_logits(net, subset(data.features, test))
         print(
@@ -77,8 +79,8 @@ def held_out_logits(data: Prepared, folds: int, settings: Settings, seed: int) -
 
 def final_net(data: Prepared, settings: Settings, seed: int) -> Parameters:
     """The mean of networks trained on everything."""
-    weights = family_weights(data.examples)
-    return merge([train(data.features, weights, settings, seed + number) for number in range(NETS)])
+    weights, everything = family_weights(data.examples), np.arange(len(data.examples))
+    return merge([train(data.features, everything, weights, settings, seed + number) for number in range(NETS)])
 
 
 def model_of(net: Parameters, data: Prepared, calibration: tuple[float, float]) -> Model:
@@ -99,6 +101,23 @@ def calibration_of(data: Prepared, logits: FloatArray) -> tuple[tuple[float, flo
     limit = weighted_quantile(logits[harmless], weights[harmless], 1 - FALSE_POSITIVES)
     chosen = float(np.log(THRESHOLD / (1 - THRESHOLD))) - slope * limit
     return (slope, chosen), float(1 / (1 + np.exp(shift - chosen)))
+
+
+def trade_off(data: Prepared, logits: FloatArray) -> list[dict[str, float]]:
+    """What other shares of flagged look-alikes would find: means over the held-out families, and the share of plain work flagged."""
+    labels, weights = data.features.labels, family_weights(data.examples)
+    harmless = labels == 0
+    result = []
+    for share in TRADE_OFF:
+        limit = weighted_quantile(logits[harmless], weights[harmless], 1 - share)
+        rows = by_family(data.examples, (logits >= limit).astype(np.float32), 0.5)
+        means = {
+            name: float(np.mean([row.flagged for row in rows if row.label == label])) for name, label in (("recall", 1), ("flagged", 0))
+        }
+        worst = max((row for row in rows if not row.label), key=lambda row: row.flagged)
+        plain = next(row.flagged for row in rows if row.family == PLAIN_WORK)
+        result.append({"share": share, **means, "worst": worst.flagged, "plain": plain})
+    return result
 
 
 def _figures(data: Prepared, logits: FloatArray, calibration: tuple[float, float]) -> list[dict[str, Any]]:
@@ -140,6 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "settings": settings._asdict(),
         "attack_share": attack_share,
         "texts": {name: sum(example.label == label for example in data.examples) for label, name in ((0, "harmless"), (1, "attacks"))},
+        "false_positives": FALSE_POSITIVES,
+        "trade_off": trade_off(data, logits),
         "held_out": _figures(data, logits, calibration),
         "deepset_dev": _dev(model, options.data_dir),
     }
