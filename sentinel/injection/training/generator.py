@@ -14,7 +14,7 @@ from sentinel.injection.training.grammar import Grammar
 
 T = TypeVar("T")
 
-PER_FAMILY: Final = 700
+PER_FAMILY: Final = 550
 _TYPING_ERRORS: Final = 0.08
 _TRIES: Final = 4
 

@@ -31,7 +31,7 @@ from sentinel.injection.word_classes import WordClasses
 NAME: Final = "prompt-injection-detector-v2"
 CLASSES: Final = (1000, 150)
 NETS: Final = 3
-CARRIERS: Final = 900
+CARRIERS: Final = 650
 CARRIER_FAMILIES: Final = ("task-prompts", "written-tasks", "arena-hard", "clean-contexts")
 PLAIN_WORK: Final = "business"
 TRADE_OFF: Final = (0.01, 0.02, 0.03, 0.04)
