@@ -26,6 +26,7 @@ TWINS: Final = {
     "planted-tasks": "planted-answers",
     "notes-in-given-texts": "side-orders-in-given-texts",
     "foreign-look-alikes": "foreign-orders",
+    "foreign-planted": "foreign-orders",
     "human-side-notes": "side-orders",
     "code-advice": "code-orders",
     "long-personas-harmless": "long-personas",
