@@ -30,12 +30,13 @@ from sentinel.injection.word_classes import WordClasses
 
 NAME: Final = "prompt-injection-detector-v2"
 CLASSES: Final = (1000, 150)
-NETS: Final = 3
+NET_SEEDS: Final = (0, 2)
+"""Added to the seed: the model is the mean of one network each."""
 CARRIERS: Final = 650
 CARRIER_FAMILIES: Final = ("task-prompts", "written-tasks", "arena-hard", "clean-contexts")
 PLAIN_WORK: Final = "business"
 TRADE_OFF: Final = (0.01, 0.02, 0.03, 0.04)
-FALSE_POSITIVES: Final = 0.02
+FALSE_POSITIVES: Final = 0.03
 """Share of harmless look-alikes, of families that the network never saw, that lies at 0.85 or above. Plain work is far below it."""
 
 
@@ -80,7 +81,7 @@ def held_out_logits(data: Prepared, folds: int, settings: Settings, seed: int) -
 def final_net(data: Prepared, settings: Settings, seed: int) -> Parameters:
     """The mean of networks trained on everything."""
     weights, everything = family_weights(data.examples), np.arange(len(data.examples))
-    return merge([train(data.features, everything, weights, settings, seed + number) for number in range(NETS)])
+    return merge([train(data.features, everything, weights, settings, seed + further) for further in NET_SEEDS])
 
 
 def model_of(net: Parameters, data: Prepared, calibration: tuple[float, float]) -> Model:
