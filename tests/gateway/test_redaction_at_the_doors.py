@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import time
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,7 +14,9 @@ import pytest
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
 from schemas.pb.llm.sentinel.v1.ingestion_pb2_grpc import TelemetryIngestionStub
 from sentinel.config.model import SentinelConfig
+from services.gateway.journal import BufferLimits
 from services.gateway.settings import GatewaySettingsError, enrichment_of
+from tests.support import planted
 from tests.support.doors import Doors, OpenDoors, event, lines
 
 MAIL, CARD, IBAN = "ada.lovelace@example.org", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
@@ -103,3 +108,22 @@ def test_hashes_need_their_key() -> None:
     config = SentinelConfig.model_validate({"ingestion": {"privacy": {"action": "hash", "hashKey": "${NOT_SET_ANYWHERE}"}}})
     with pytest.raises(GatewaySettingsError, match="NOT_SET_ANYWHERE"):
         enrichment_of(config)
+
+
+@pytest.mark.parametrize("action", ["mask", "hash", "drop"])
+def test_nothing_of_any_kind_lies_in_the_overflow(
+    lonely_doors: OpenDoors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """What tests/system/test_planted_values.py looks for everywhere else: Kafka is away here."""
+    monkeypatch.setenv("TEST_HASH_KEY", "k" * 32)
+    doors = lonely_doors({"privacy": {"action": action, "hashKey": "${TEST_HASH_KEY}"}}, limits=BufferLimits(slow_after_s=0.3))
+    own, now_ms = planted.plants(random.Random()), round(time.time() * 1000)
+    planted.by_http(doors.url, planted.events(own, "acme", "by-http", now_ms, 0))
+    planted.by_grpc(doors.grpc, planted.events(own, "acme", "by-grpc", now_ms, 1), own)
+    planted.by_otlp_http(f"http://127.0.0.1:{doors.running.ports['otlp-http']}", planted.spans(own, "acme", "otlp-http", now_ms, 2))
+    planted.by_otlp_grpc(f"127.0.0.1:{doors.running.ports['otlp-grpc']}", planted.spans(own, "acme", "otlp-grpc", now_ms, 3))
+    applications = {b"by-http", b"by-grpc", b"otlp-http", b"otlp-grpc"}
+    search = planted.Search([*own.needles(), own.marker.encode(), *applications])
+    planted.search_files(search, [tmp_path / doors.topic / "overflow"])
+    harmless = applications if action == "drop" else applications | {own.marker.encode()}
+    assert search.found.keys() == harmless, {own.needles().get(found) for found in search.found.keys() - harmless}

@@ -87,6 +87,11 @@ class Stack:
         found = self.rows(sql, *parameters)
         return found[0][0] if found else None
 
+    def ensure(self, job: str) -> None:
+        """Submits a job unless it is wanted already."""
+        if job not in wanted_jobs(self.layout):
+            self.sentinel("jobs", "submit", job, timeout_s=SUBMIT_LIMIT_S)
+
     def job_id(self, name: str) -> str:
         job = wanted_jobs(self.layout)[name]
         assert job.job_id is not None, f"job {name} was never submitted"

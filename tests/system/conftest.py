@@ -24,6 +24,7 @@ ORDER = (
     "test_azure_replay",
     "test_bad_input",
     "test_ingestion",
+    "test_planted_values",
     "test_split_topology",
     "test_secured_kafka",
 )

@@ -6,7 +6,6 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -47,7 +46,7 @@ def _exchanges(now_ms: int) -> list[Sent]:
 
 
 @pytest.fixture(scope="module")
-def events(stack: Stack, receivers: Receivers) -> Iterator[dict[str, dict[str, Any]]]:
+def events(stack: Stack, receivers: Receivers) -> dict[str, dict[str, Any]]:
     """Events of both tenants in `llm-events`, by application; two of one application have a list under `all`."""
     stack.apply(configuration(receivers) | CHOICES, "ingestion.yaml")
     start = end_offsets(stack.endpoints.kafka_bootstrap, "llm-events")
@@ -76,20 +75,18 @@ def events(stack: Stack, receivers: Receivers) -> Iterator[dict[str, dict[str, A
     # The last one is another event of the tenant: once it is there, the copies before it on its partition were judged.
     sent += [Sent(json.dumps(camel).encode(), now_ms, None, 0), record(response(now_ms, ONCE, "twice", latency_ms=1.0), now_ms)]
     stack.produce([*sent, *_exchanges(now_ms)])
-    try:
 
-        def found() -> list[dict[str, Any]]:
-            stored = [one.json() for one in stack.topic("llm-events", start) if one.value.startswith(b"{")]
-            return [content for content in stored if content["tenant_id"] in (TENANT, ONCE, PAIRS)]
+    def found() -> list[dict[str, Any]]:
+        stored = [one.json() for one in stack.topic("llm-events", start) if one.value.startswith(b"{")]
+        return [content for content in stored if content["tenant_id"] in (TENANT, ONCE, PAIRS)]
 
-        wait_for(found, 120, "eleven events", until=lambda all_events: len(all_events) >= 11, pause_s=1.0)
-        time.sleep(3)
-        # Event time moves on, on every partition: what waited for an answer has waited long enough.
-        time.sleep(max(0.0, now_ms / 1000 + 7 - time.time()))
-        stack.produce(list(ticks(round(time.time() * 1000))))
-        yield {content["application_id"]: content for content in found()} | {"all": {"events": found()}}
-    finally:
-        stack.sentinel("jobs", "cancel", "ingestion", timeout_s=120)
+    wait_for(found, 120, "eleven events", until=lambda all_events: len(all_events) >= 11, pause_s=1.0)
+    time.sleep(3)
+    # Event time moves on, on every partition: what waited for an answer has waited long enough.
+    time.sleep(max(0.0, now_ms / 1000 + 7 - time.time()))
+    stack.produce(list(ticks(round(time.time() * 1000))))
+    # The job stays: the tests that follow send it something as well, and those that want its place end it.
+    return {content["application_id"]: content for content in found()} | {"all": {"events": found()}}
 
 
 def test_all_five_types_travel_without_what_was_planted(events: dict[str, dict[str, Any]]) -> None:
