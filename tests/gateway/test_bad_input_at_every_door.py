@@ -123,7 +123,7 @@ CODES: dict[str, int] = {name: grpc.StatusCode[name].value[0] for name in _NAMES
 
 def table() -> dict[str, dict[str, str]]:
     """Fault → door → cell, as docs/ingestion.md has it."""
-    section = DOCUMENT.split("\n## Bad input")[1].partition("\n## ")[0]
+    section = DOCUMENT.split("\n## Bad input")[1].partition("\n#")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
     return {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:]}
 
