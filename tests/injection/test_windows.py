@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sentinel.injection.classifier import THRESHOLD, InjectionClassifier
-from sentinel.injection.windows import LONGEST_BLOCK, SHORTEST_BLOCK, block_starts, pool
+from sentinel.injection.features import pieces_of
+from sentinel.injection.windows import LONGEST_BLOCK, SHORTEST_BLOCK, block_starts, pool, window_lengths, window_sums, windows_of
 
 
 def starts(ends: list[int], pieces: list[int], total: int) -> list[int]:
@@ -40,6 +41,19 @@ def test_a_piece_scores_the_mean_of_its_highest_windows_of_each_size() -> None:
     assert pooled.logits == pytest.approx([(5 + 2 + 9) / 3, (3 + 4 + 4) / 3])
     assert pooled.best.tolist() == [1, 2, 3, 4, 5]
     assert pooled.piece.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_windows_have_one_two_and_four_blocks(classifier: InjectionClassifier) -> None:
+    vocabulary = classifier._vocabulary
+    sentences = [" ".join(["word"] * size) + "." for size in (7, 8, 9, 10, 11, 12)]
+    _, rows = pieces_of([" ".join(sentences), "Two words"], vocabulary)
+    windows = windows_of(rows, vocabulary, vocabulary["."])
+    lengths = window_lengths(windows).tolist()
+    assert lengths == [8, 9, 10, 11, 12, 13, 17, 19, 21, 23, 25, 38, 46, 2]
+    assert windows.scale.tolist() == [0] * 6 + [1] * 5 + [2] * 2 + [0]
+    assert windows.piece.tolist() == [0] * 13 + [1]
+    blocks = np.diff(np.append(windows.block_start, len(windows.rows)))[:, None].astype(np.float32)
+    assert window_sums(blocks, windows)[:, 0].tolist() == lengths
 
 
 ROWS = "\n".join(f"| {year} | Northern League | {year % 17} wins | {year % 5} draws |" for year in range(1990, 2015))
