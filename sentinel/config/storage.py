@@ -44,7 +44,7 @@ class TimeseriesStore(ConfigModel):
 
 
 class EventStore(ConfigModel):
-    """Anomalies and flagged events for search. Ours is OpenSearch; other types are accepted and replaced."""
+    """Anomalies for search. Ours is OpenSearch; other types are accepted and replaced."""
 
     type: Literal["opensearch", "elasticsearch", "postgresql"] = "opensearch"
     urls: list[str] = Field(default=[])

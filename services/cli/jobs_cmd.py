@@ -26,7 +26,7 @@ Name = Annotated[str, typer.Argument(help="Name of the job.")]
 @app.command("submit")
 def submit_job(
     topology: Annotated[str, typer.Argument(help="Topology, such as standalone; or a dotted module name.")],
-    args: Annotated[list[str] | None, typer.Argument(help="Arguments for the topology.")] = None,
+    args: Annotated[list[str] | None, typer.Argument(help="Arguments for a module of your own; the topologies of jobs/ take none.")] = None,
     restore: Annotated[
         Path | None, typer.Option("--from", exists=True, file_okay=False, help="Savepoint or checkpoint folder to start from.")
     ] = None,

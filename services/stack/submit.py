@@ -63,6 +63,10 @@ def submit(
     `drop_unclaimed` state of operators that the topology no longer has is left behind instead of refused. With
     `only_if_missing` a job that the cluster already lists under its last id is left alone. Raises StackError with the root cause.
     """
+    if args and module.startswith("jobs."):
+        raise StackError(
+            f"Topology {name} takes no arguments, found: {' '.join(args)}; its settings are environment variables SENTINEL_… (sentinel/settings.py)."
+        )
     state = require_state(layout)
     context = Context(layout, state.ports, java_home())
     rest = FlinkRest(f"http://{HOST}:{state.ports['flink']}")

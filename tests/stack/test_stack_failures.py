@@ -243,6 +243,7 @@ def test_topics_file(tmp_path: Path) -> None:
         (["reset"], 1, "err", "--yes"),
         (["jobs", "list"], 1, "err", "start one with 'sentinel up'"),
         (["jobs", "submit", "standalone"], 1, "err", "start one with 'sentinel up'"),
+        (["jobs", "submit", "standalone", "fast"], 1, "err", "Topology standalone takes no arguments, found: fast"),
         (["status", "-o", "xml"], 2, "err", "xml"),
         (["stauts"], 2, "err", "stauts"),
         (["up", "--nope"], 2, "err", "--nope"),

@@ -27,7 +27,7 @@ def values(node: Any, key: str) -> Iterator[Any]:
 def test_all_templates_are_installed(httpserver: HTTPServer) -> None:
     for name, body in templates().items():
         httpserver.expect_request(f"/_index_template/sentinel-{name}", method="PUT", json=body).respond_with_json({"acknowledged": True})
-    assert install(httpserver.url_for("")) == ["sentinel-anomalies", "sentinel-flagged-events"]
+    assert install(httpserver.url_for("")) == ["sentinel-anomalies"]
     httpserver.check_assertions()
 
 
@@ -42,9 +42,8 @@ def test_opensearch_away() -> None:
         install("http://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("name", ["anomalies", "flagged-events"])
-def test_only_the_standard_analyzer_and_no_replica(name: str) -> None:
-    template = templates()[name]
+@pytest.mark.parametrize("template", templates().values(), ids=templates())
+def test_only_the_standard_analyzer_and_no_replica(template: dict[str, Any]) -> None:
     assert set(values(template, "analyzer")) == {"standard"}
     assert list(values(template, "number_of_replicas")) == [0]
     assert "analysis" not in template["template"]["settings"]
