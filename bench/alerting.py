@@ -50,6 +50,7 @@ def run(stack: BenchStack, row: Row, quick: bool) -> Row:
         )
     apply_configuration(home, NOWHERE)
     details[f"job, {live:,} live alerts"] = _live(stack, live, quick)
+    stack.configure()
     row.details = details | _alertmanager(home / "alertmanager", records, live, quick)
     row.events = 0
     return row

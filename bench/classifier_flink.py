@@ -10,13 +10,12 @@ import sys
 import time
 from typing import Any
 
-import msgspec
 import orjson
 
 from bench.classifier_cost import prompts
 from bench.flink_row import run_job
 from bench.row import Row
-from bench.stack import BenchStack, sentinel
+from bench.stack import BenchStack
 from bench.topic import EVENTS_PER_SECOND, Filled, recreate
 from services.traffic.bulk import bulk_events
 from services.traffic.kafka_out import KafkaSender
@@ -39,7 +38,7 @@ def run(stack: BenchStack, row: Row, events: int, keys: int) -> Row:
         jobs["without"] = _job(stack, row, filled, [])
     finally:
         stack.cancel_all()
-        _apply(stack, {})
+        stack.configure()
     measured = jobs[f"{SHARES[-1]:.0%} attacks"]
     row.rate, row.wall_s, row.events = measured.rate, measured.wall_s, events
     row.cpu_s_per_million, row.pss_bytes = measured.cpu_s_per_million, measured.pss_bytes
@@ -55,17 +54,10 @@ def run(stack: BenchStack, row: Row, events: int, keys: int) -> Row:
 
 
 def _job(stack: BenchStack, row: Row, filled: Filled, items: list[dict[str, Any]]) -> Row:
-    _apply(stack, {"detectors": items})
+    stack.configure({"detectors": items})
     stack.cancel_all()
     stack.empty_tables()
     return run_job(stack, Row(row.name, row.what, row.command), "jobs.detection", [], "detection", filled)
-
-
-def _apply(stack: BenchStack, config: dict[str, Any]) -> None:
-    path = stack.layout.home / "classifier.yaml"
-    # JSON is YAML.
-    path.write_bytes(msgspec.json.encode(config))
-    sentinel(stack.layout.home, "config", "apply", str(path))
 
 
 def _fill(stack: BenchStack, events: int, keys: int, attacks: float) -> Filled:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from bench import engine_cost, models
 from bench.flink_row import run_job
 from bench.row import Row
-from bench.stack import BenchStack, sentinel
+from bench.stack import BenchStack
 from bench.topic import EVENTS_PER_SECOND, Filled, fill
 
 TOPIC = "llm-events"
@@ -27,10 +25,10 @@ def run(stack: BenchStack, row: Row, events: int, keys: int, quick: bool) -> Row
     jobs: dict[int, Row] = {}
     try:
         for count in COUNTS:
-            _apply(stack, {"detectors": engine_cost.detectors(count)})
+            stack.configure({"detectors": engine_cost.detectors(count)})
             jobs[count] = _job(stack, row, count, filled)
     finally:
-        _apply(stack, {})
+        stack.configure()
     hundred = jobs[COUNTS[-1]]
     row.rate, row.wall_s, row.events = hundred.rate, hundred.wall_s, filled.events
     row.cpu_s_per_million, row.pss_bytes = hundred.cpu_s_per_million, hundred.pss_bytes
@@ -47,13 +45,6 @@ def run(stack: BenchStack, row: Row, events: int, keys: int, quick: bool) -> Row
         row.details["rate lost from 10 to 100 detectors"] = round(1.0 - hundred.rate / few.rate, 3)
         row.details["CPU s per million more, 10 to 100"] = round(_cpu(hundred) - _cpu(few), 2)
     return row
-
-
-def _apply(stack: BenchStack, config: dict[str, Any]) -> None:
-    path = stack.layout.home / "detectors.yaml"
-    # JSON is YAML.
-    path.write_bytes(msgspec.json.encode(config))
-    sentinel(stack.layout.home, "config", "apply", str(path))
 
 
 def _job(stack: BenchStack, row: Row, count: int, filled: Filled) -> Row:

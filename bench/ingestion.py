@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from bench.flink_row import run_job
 from bench.row import Row
-from bench.stack import BenchStack, sentinel
+from bench.stack import BenchStack
 from bench.topic import Filled, end_offset, recreate
 from services.traffic.bulk import bulk_keys
 
@@ -44,15 +42,11 @@ def run(stack: BenchStack, row: Row, filled: Filled, choice: str) -> Row:
     stack.cancel_all()
     stack.empty_tables()
     recreate(stack.bootstrap, TARGET)
-    path = stack.layout.home / "ingestion.yaml"
-    # JSON is YAML.
-    path.write_bytes(msgspec.json.encode(CHOICES[choice](filled.keys)))
-    sentinel(stack.layout.home, "config", "apply", str(path))
+    stack.configure(CHOICES[choice](filled.keys))
     try:
         run_job(stack, row, "bench.jobs.slots", [str(SLOTS), "jobs.ingestion"], "ingestion", filled)
     finally:
-        path.write_text("{}")
-        sentinel(stack.layout.home, "config", "apply", str(path))
+        stack.configure()
     # With the markers of transactions and the pulses.
     row.details["offsets_written"] = end_offset(stack.bootstrap, TARGET)
     row.details["counted_in_postgres"] = stack.counted()

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from sentinel.config.load import DEFAULT_FILE
 from services.stack.errors import StackError
 from services.stack.flink_rest import ENDED, FlinkRest
 from services.stack.paths import Layout, project_root
@@ -65,6 +66,15 @@ class BenchStack:
             found = json.loads(answer.read())
         return found if isinstance(found, list) else []
 
+    def configure(self, config: dict[str, Any] | None = None) -> None:
+        """Put a configuration into force; without one the built-in, which every row is measured with unless it says otherwise."""
+        path = DEFAULT_FILE
+        if config is not None:
+            path = self.layout.home / "configuration.yaml"
+            # JSON is YAML.
+            path.write_text(json.dumps(config))
+        sentinel(self.layout.home, "config", "apply", str(path))
+
     def empty_tables(self) -> None:
         """Delete what earlier rows left in the sinks, so that a row's counts are its own."""
         with psycopg.connect(self.endpoints.postgres_dsn) as connection:
@@ -100,7 +110,7 @@ def sentinel(home: Path, *arguments: str, environment: dict[str, str] | None = N
 
 
 def bring_up(home: Path) -> BenchStack:
-    """Start the bench's stack, or join it; `up` puts the default configuration into force.
+    """Start the bench's stack, or join it, and put the built-in configuration into force.
 
     Raises SystemExit when `home` holds a stack that was not made by the bench.
     """
@@ -116,4 +126,5 @@ def bring_up(home: Path) -> BenchStack:
         sentinel(home, "up")
     stack = BenchStack(layout, load_endpoints(home))
     stack.cancel_all()
+    stack.configure()
     return stack
