@@ -39,6 +39,8 @@ HISTORY_S = 200
 HISTORY_RATE = 2_000
 SETTLE_S = 30
 """At the steady rate, before anything counts: the job has read the history by then, and its code is compiled."""
+COOL_S = 5
+"""At the steady rate, after the measurement: the last panes close by the events behind them, not by pulses."""
 PLANTED_EVERY = 500
 PLANTED_FACTOR = 1_000.0
 """Above the built-in limit of 30 s for every key."""
@@ -126,11 +128,11 @@ def run(stack: BenchStack, row: Row, quick: bool) -> Row:
     sampler = Sampler(service_roots(stack.layout))
     try:
         _load_history(sender, quick)
-        print(f"  {rate:,} events/s for {SETTLE_S} + {seconds} s", file=sys.stderr)
+        print(f"  {rate:,} events/s for {SETTLE_S} + {seconds} + {COOL_S} s", file=sys.stderr)
         began = time.time()
-        planted = _live(sender, sampler, rate, SETTLE_S + seconds)
+        planted = _live(sender, sampler, rate, SETTLE_S + seconds, COOL_S)
         sender.finish(30)
-        behind_s = max(0.0, time.time() - began - SETTLE_S - seconds)
+        behind_s = max(0.0, time.time() - began - SETTLE_S - seconds - COOL_S)
         time.sleep(JobSettings().lateness_ms / 1000 + 2)
         row.restarts = stack.rest.job(stack.rest.jobs()[0].job_id).restarts
     finally:
@@ -141,7 +143,7 @@ def run(stack: BenchStack, row: Row, quick: bool) -> Row:
         "events_per_s": rate,
         "seconds": seconds,
         "generator_behind_s": round(behind_s, 2),
-        **_figures(seen, {event: at for event, at in planted.items() if at >= since}, since),
+        **_figures(seen, {event: at for event, at in planted.items() if since <= at < since + seconds}, since, since + seconds),
         "cpu_s_per_million": {
             name: round((interpolate(samples, since + seconds) - interpolate(samples, since)) / (rate * seconds / 1e6), 2)
             for name, samples in sampler.cpu.items()
@@ -151,16 +153,16 @@ def run(stack: BenchStack, row: Row, quick: bool) -> Row:
     return row
 
 
-def _figures(seen: Seen, planted: dict[str, float], since: float) -> dict[str, Any]:
+def _figures(seen: Seen, planted: dict[str, float], since: float, until: float) -> dict[str, Any]:
     def millis(values: Iterator[float]) -> dict[str, float]:
         return {name: round(value, 1) for name, value in summary([value * 1000 for value in values]).items()}
 
     return {
         "event_to_anomaly_ms": millis(seen.by_event[event] - at for event, at in planted.items() if event in seen.by_event),
         "planted_not_seen": sum(event not in seen.by_event for event in planted),
-        "pane_end_to_anomaly_ms": millis(at - _epoch(end) for (_, end), at in seen.by_window.items() if at >= since),
+        "pane_end_to_anomaly_ms": millis(at - _epoch(end) for (_, end), at in seen.by_window.items() if since <= _epoch(end) < until),
         "anomaly_to_notification_ms": millis(
-            seen.notifications[key] - at for key, at in seen.anomalies.items() if at >= since and key in seen.notifications
+            seen.notifications[key] - at for key, at in seen.anomalies.items() if since <= at < until and key in seen.notifications
         ),
     }
 
@@ -177,14 +179,14 @@ def _load_history(sender: KafkaSender, quick: bool) -> None:
     sender.finish()
 
 
-def _live(sender: KafkaSender, sampler: Sampler, rate: int, seconds: int) -> dict[str, float]:
-    """Send at the pace of the events' own times; when each planted event was handed over (epoch seconds)."""
+def _live(sender: KafkaSender, sampler: Sampler, rate: int, seconds: int, more_s: int) -> dict[str, float]:
+    """Send at the pace of the events' own times, and for `more_s` longer; when each planted event was handed over (epoch seconds)."""
     planted: dict[str, float] = {}
     shifted: dict[bytes, int] = {}
     begin_ms = time.time_ns() // 1_000_000
     next_sample = 0.0
     stream = bulk_events(
-        rate * seconds,
+        rate * (seconds + more_s),
         seed=4,
         keys=KEYS,
         event_bytes=EVENT_BYTES,
