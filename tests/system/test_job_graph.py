@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from typing import Any
 
+import psutil
 import pytest
 
 from services.demo.gauges import JobGauges
@@ -46,6 +47,15 @@ def test_every_operator_has_a_name_and_a_uid(stack: Stack, job: str) -> None:
     names = " ".join(vertex["name"] for vertex in vertices)
     for name in NAMED.values():
         assert name in names, f"operator {name!r} is in no task: {names[:1000]}"
+
+
+def test_single_events_share_their_interpreter_with_nobody(stack: Stack, job: str) -> None:
+    slots = 2
+    shared, of_the_hop = 1, 1
+    workers = [
+        process for process in psutil.Process(stack.pid("taskmanager")).children(recursive=True) if "beam_boot" in " ".join(process.cmdline())
+    ]
+    assert len(workers) == slots * (shared + of_the_hop)
 
 
 def test_the_live_view_shows_what_is_read(stack: Stack, segments: Segments) -> None:
