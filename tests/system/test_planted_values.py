@@ -11,6 +11,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,7 @@ POLICIES = ("mask", "hash", "drop")
 IN_FORCE = os.environ.get("SENTINEL_TEST_PRIVACY")
 TENANTS = {policy: f"planted-{policy}-{uuid4().hex[:8]}" for policy in POLICIES}
 DOORS = ("http", "grpc", "otlp-http", "otlp-grpc")
+JOBS = ("ingestion", "indexing")
 QUEUE = "planted"
 
 
@@ -63,9 +65,10 @@ def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
 @pytest.fixture(scope="module")
 def outcome(stack: Stack, receivers: Receivers, queue: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     """Sends everything, waits until everybody was told, and searches."""
-    _configure(stack, receivers, queue, tmp_path_factory.mktemp("secrets"))
-    for job in ("ingestion", "indexing"):
-        stack.ensure(job)
+    with ThreadPoolExecutor() as beside:
+        submitted = beside.submit(lambda: [stack.ensure(job) for job in JOBS])
+        _configure(stack, receivers, queue, tmp_path_factory.mktemp("secrets"))
+        submitted.result()
     since = planted.topic_ends(stack.endpoints.kafka_bootstrap)
     chance = random.Random(uuid4().int)
     plants = {policy: planted.plants(chance) for policy in POLICIES}
@@ -85,8 +88,8 @@ def outcome(stack: Stack, receivers: Receivers, queue: str | None, tmp_path_fact
             search.look(part.get_payload(decode=True) or b"", "mail")
         search.look(str(mail["Subject"]).encode(), "mail")
     yield Outcome(plants, search.found)
-    for job in ("ingestion", "indexing"):
-        stack.sentinel("jobs", "cancel", job, timeout_s=120, ok=False)
+    with ThreadPoolExecutor() as beside:
+        list(beside.map(lambda job: stack.sentinel("jobs", "cancel", job, timeout_s=120, ok=False), JOBS))
 
 
 def _configure(stack: Stack, receivers: Receivers, queue: str | None, folder: Path) -> None:
