@@ -5,6 +5,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast bench lint fmt lock schemas protos clean
 
+# Behind a proxy that signs with a company's own CA pip works, since it trusts what the system trusts; uv must be told to.
+export UV_SYSTEM_CERTS ?= true
+
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
@@ -22,7 +25,7 @@ $(STAMP): requirements.lock pyproject.toml
 	  $$python -m venv $(VENV) >/dev/null || { rm -rf $(VENV); echo "setup: $$python cannot make virtual environments; install its venv package." >&2; exit 1; }; \
 	fi
 	@echo "setup 2/4: uv" >&2
-	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1'
 	@echo "setup 3/4: locked packages (about 1.4 GB on disk)" >&2
 	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements.lock
 	@echo "setup 4/4: the sentinel command" >&2

@@ -79,8 +79,11 @@ def read_lock(path: Path = LOCK_FILE) -> dict[str, list[Jar]]:
 
 def maven_context(cache: Path) -> Any:
     """A resolver whose only store is `cache`: nothing of the user's own Maven repository is read or written."""
+    import truststore
     from jgo.maven import MavenContext
 
+    # As pip and uv do: a company's own CA, which the system knows, is in no bundle that a package brings along.
+    truststore.inject_into_ssl()
     # Its log lines (a failed checksum look-up, a retry) repeat what is raised here.
     logging.getLogger("jgo").setLevel(logging.ERROR)
     return MavenContext(repo_cache=cache, local_repos=[], timeout=20)
