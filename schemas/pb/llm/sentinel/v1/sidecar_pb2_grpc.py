@@ -31,7 +31,10 @@ if _version_not_supported:
 
 
 class SidecarLinkStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """What a sidecar asks of its gateway.
+    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
+    services/gateway/sidecar_link.py, leaves none out (tests/contract/test_protos.py).
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,7 +50,10 @@ class SidecarLinkStub(object):
 
 
 class SidecarLinkServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """What a sidecar asks of its gateway.
+    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
+    services/gateway/sidecar_link.py, leaves none out (tests/contract/test_protos.py).
+    """
 
     def Follow(self, request, context):
         """The configuration comes at once and again whenever it changes; anomalies come as they are found. The stream ends with the gateway or the client.
@@ -73,7 +79,10 @@ def add_SidecarLinkServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SidecarLink(object):
-    """Missing associated documentation comment in .proto file."""
+    """What a sidecar asks of its gateway.
+    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
+    services/gateway/sidecar_link.py, leaves none out (tests/contract/test_protos.py).
+    """
 
     @staticmethod
     def Follow(request,

@@ -31,7 +31,10 @@ if _version_not_supported:
 
 
 class ShieldActionStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """What is asked of Shield; the reference server stands in for it.
+    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
+    services/shield/server.py, leaves none out (tests/contract/test_protos.py).
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -57,7 +60,10 @@ class ShieldActionStub(object):
 
 
 class ShieldActionServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """What is asked of Shield; the reference server stands in for it.
+    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
+    services/shield/server.py, leaves none out (tests/contract/test_protos.py).
+    """
 
     def EnforceAction(self, request, context):
         """Puts one action in force. The same action_id again is answered as the first time, and changes nothing.
@@ -107,7 +113,10 @@ def add_ShieldActionServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ShieldAction(object):
-    """Missing associated documentation comment in .proto file."""
+    """What is asked of Shield; the reference server stands in for it.
+    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
+    services/shield/server.py, leaves none out (tests/contract/test_protos.py).
+    """
 
     @staticmethod
     def EnforceAction(request,
