@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 
 from bench.row import Row
+from sentinel.collector import collect_seldom
 from sentinel.config.load import parse_config
 from sentinel.config.runtime import RuntimeConfig
-from sentinel.detection.collector import collect_seldom
 from sentinel.detection.engine import ShardEngine
 from sentinel.detection.metrics import SPECS
 from sentinel.panes import Pane, UserPane

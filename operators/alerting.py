@@ -19,7 +19,7 @@ from sentinel.alerting.alert_shard import AlertShard
 from sentinel.alerting.blocks import entries_of
 from sentinel.alerting.control import Answer, Control
 from sentinel.alerting.records import AlertRecord, NotificationRecord, Output
-from sentinel.detection.collector import collect_seldom
+from sentinel.collector import collect_seldom
 from sentinel.sink_rows import (
     ALERT_COLUMNS,
     CONTROL_COLUMNS,

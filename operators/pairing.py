@@ -11,8 +11,8 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from operators.broadcast_configuration import BroadcastConfiguration
 from operators.journal import JournaledState
 from operators.sink_types import row_type
+from sentinel.collector import collect_seldom
 from sentinel.config.runtime import RuntimeConfig
-from sentinel.detection.collector import collect_seldom
 from sentinel.events.enrichment import Enrichment
 from sentinel.events.halves import halves_of
 from sentinel.events.pairing import Pairing, Passed, Unpaired

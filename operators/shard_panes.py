@@ -14,8 +14,8 @@ from operators.journal import JournaledState
 from operators.sink_types import row_type
 from sentinel import pane_blocks
 from sentinel.anomaly import SHADOW
+from sentinel.collector import collect_seldom
 from sentinel.config.runtime import RuntimeConfig
-from sentinel.detection.collector import collect_seldom
 from sentinel.minute_rollups import STORED_COLUMNS, Minute, minutes_of
 from sentinel.shard import Results, Shard
 from sentinel.sink_rows import Columns

@@ -20,7 +20,7 @@ from sentinel.alerting.blocks import ShardBlocks
 from sentinel.alerting.inhibition import InhibitSource, inhibit_sources
 from sentinel.alerting.matching import match
 from sentinel.anomaly import Anomaly
-from sentinel.detection.collector import collect_seldom
+from sentinel.collector import collect_seldom
 from sentinel.kafka_access import KafkaAccess
 from udfs.config_watch import ConfigWatch, watch
 

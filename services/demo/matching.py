@@ -127,14 +127,18 @@ class Verdict:
         return not self.missed and not self.false_alarms
 
     @property
-    def unseen(self) -> tuple[str, ...]:
-        """What of the life of an alert no row shows: several findings in one alert, an escalation, an end that somebody was told of."""
-        shown = {
-            "grouping": any(row.alert is not None and row.alert.count > 1 for row in self.rows),
-            "escalation": any(row.escalated_delay_s is not None for row in self.rows),
-            "the end": any(row.over_delay_s is not None for row in self.rows),
+    def lives(self) -> dict[str, int]:
+        """How many rows show what of the life of an alert: several findings in one alert, an escalation, an end that somebody was told of."""
+        return {
+            "grouping": sum(row.alert is not None and row.alert.count > 1 for row in self.rows),
+            "escalation": sum(row.escalated_delay_s is not None for row in self.rows),
+            "the end": sum(row.over_delay_s is not None for row in self.rows),
         }
-        return tuple(name for name, is_shown in shown.items() if not is_shown)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """What of the life of an alert no row shows."""
+        return tuple(name for name, rows in self.lives.items() if not rows)
 
 
 def judge(truths: Sequence[Truth], found: Findings, *, start_ms: int, grace_ms: int) -> Verdict:

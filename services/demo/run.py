@@ -124,11 +124,8 @@ def _report(verdict: Verdict, scene: Scene, table: Console) -> None:
         table.print(f"FALSE ALARM {at:.0f} s after the start: {name} on {alert.tenant_id}/{alert.application_id}")
     for name in verdict.unseen:
         table.print(f"NOT SEEN in any alert: {name}")
-    found, rows = len(verdict.rows) - len(verdict.missed), verdict.rows
-    grouped = sum(row.alert is not None and row.alert.count > 1 for row in rows)
-    escalated, over = (
-        sum(delay is not None for delay in delays) for delays in ([r.escalated_delay_s for r in rows], [r.over_delay_s for r in rows])
-    )
+    found = len(verdict.rows) - len(verdict.missed)
+    grouped, escalated, over = verdict.lives.values()
     calm = "no alert in calm stretches" if not verdict.false_alarms else f"{len(verdict.false_alarms)} alerts in calm stretches"
     table.print(
         f"{found} of {len(verdict.rows)} troubles found, {calm}; {scene.sent:,} events sent; "

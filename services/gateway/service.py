@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sentinel.collector import collect_seldom
 from sentinel.config.ingestion import AmqpDoor as AmqpSettings
 from sentinel.config.ingestion import Ingestion
 from sentinel.config.model import SentinelConfig
-from sentinel.detection.collector import collect_seldom
 from sentinel.events.pairing_settings import settings_from as pairing_of
 from services.dispatcher.events import log_event
 from services.gateway.amqp_door import AmqpDoor

@@ -11,10 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.stack.errors import StackError
 from tests.support.doors import event, lines
 from tests.support.gateways import GatewayProcess
-from tests.support.kafka import Broker
+from tests.support.kafka import Broker, running
 from tests.support.streams import read_topic
 from tests.support.waiting import wait_for
 
@@ -24,13 +23,9 @@ SENDERS, BATCH, PAUSE_S = 4, 10, 0.05
 
 @pytest.fixture
 def own_broker(tmp_path: Path) -> Iterator[Broker]:
-    try:
-        started = Broker(tmp_path / "kafka")
-    except StackError as error:
-        pytest.skip(f"the jars of Kafka cannot be had here: {error}")
-    started.topic("llm-telemetry")
-    yield started
-    started.kill()
+    with running(Broker, tmp_path / "kafka") as started:
+        started.topic("llm-telemetry")
+        yield started
 
 
 class Load:

@@ -20,9 +20,9 @@ from services.cli.main import run
 from services.config_service.topic import publish_snapshot
 from services.dispatcher.config_watch import config_in_force
 from services.dlq import scan
-from services.stack.errors import StackError
 from services.stack.topics import ensure_topics
 from tests.support.doors import event
+from tests.support.kafka import running
 from tests.support.secured_kafka import PASSWORD, SecuredBroker
 from tests.support.streams import end_offsets, read_topic
 from tests.support.waiting import wait_for
@@ -31,14 +31,10 @@ from udfs.config_watch import read_snapshot
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
-    try:
-        started = SecuredBroker(tmp_path_factory.mktemp("secured-kafka"))
-    except StackError as error:
-        pytest.skip(f"the jars of Kafka cannot be had here: {error}")
-    ensure_topics(started.bootstrap)
-    publish_snapshot(started.bootstrap, 7, default_config().config.to_snapshot())
-    yield started
-    started.kill()
+    with running(SecuredBroker, tmp_path_factory.mktemp("secured-kafka")) as started:
+        ensure_topics(started.bootstrap)
+        publish_snapshot(started.bootstrap, 7, default_config().config.to_snapshot())
+        yield started
 
 
 @pytest.fixture(params=["password in a file", "password in the environment"])

@@ -15,21 +15,16 @@ from sentinel.config.model import SentinelConfig
 from services.gateway.journal import BufferLimits
 from services.gateway.service import RunningGateway
 from services.gateway.settings import Ports
-from services.stack.errors import StackError
 from tests.support.doors import Doors, OpenDoors
-from tests.support.kafka import Broker, free_port
+from tests.support.kafka import Broker, free_port, running
 
 _numbers = count()
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    try:
-        started = Broker(tmp_path_factory.mktemp("gateway-kafka"))
-    except StackError as error:
-        pytest.skip(f"the jars of Kafka cannot be had here: {error}")
-    yield started
-    started.kill()
+    with running(Broker, tmp_path_factory.mktemp("gateway-kafka")) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

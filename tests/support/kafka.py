@@ -6,10 +6,15 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from services.stack.errors import StackError
 from services.stack.jars import cache_dir, fetch_all, link_class_path, read_lock
 from services.stack.java import java_home
 from services.stack.kafka import Kafka
@@ -72,3 +77,19 @@ class Broker:
         """Starts it again on the same port and data."""
         self.process = self._spawn()
         self.wait()
+
+
+Started = TypeVar("Started", bound=Broker)
+
+
+@contextmanager
+def running(kind: type[Started], home: Path) -> Iterator[Started]:
+    """A broker until the block ends; skips the test where the jars cannot be had."""
+    try:
+        started = kind(home)
+    except StackError as error:
+        pytest.skip(f"the jars of Kafka cannot be had here: {error}")
+    try:
+        yield started
+    finally:
+        started.kill()

@@ -12,12 +12,11 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from services.stack.errors import StackError
 from services.traffic.bulk import bulk_events
 from services.traffic.kafka_out import KafkaSender, SendError
 from services.traffic.rebase import now_ms
 from services.traffic.replay import run_bulk
-from tests.support.kafka import Broker
+from tests.support.kafka import Broker, running
 
 pytestmark = [pytest.mark.recovery, pytest.mark.timeout(240)]
 COUNT, RATE, PARTITIONS = 40_000, 4000.0, 4
@@ -25,12 +24,8 @@ COUNT, RATE, PARTITIONS = 40_000, 4000.0, 4
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    try:
-        started = Broker(tmp_path_factory.mktemp("outage"))
-    except StackError as error:
-        pytest.skip(f"the jars of Kafka cannot be had here: {error}")
-    yield started
-    started.kill()
+    with running(Broker, tmp_path_factory.mktemp("outage")) as started:
+        yield started
 
 
 def test_a_broker_killed_in_mid_stream_loses_repeats_and_reorders_nothing(broker: Broker) -> None:
