@@ -115,16 +115,22 @@ class InjectionClassifier:
             )
         ]
 
-    def word_shares(self, words: Sequence[str], first: int, end: int) -> FloatArray:
+    def word_shares(self, texts: Sequence[Sequence[str]], first: Sequence[int], end: Sequence[int]) -> list[FloatArray]:
         """What each word of the window `first`…`end` of a text adds to its logit: its n-grams, and its part of the mean vector to first order."""
-        rows = np.array([self._vocabulary[word] for word in words], np.int64)
+        look_up, hidden = self._vocabulary.__getitem__, self._hidden
+        rows = np.array([look_up(word) for words in texts for word in words], np.int64)
         self._vocabulary.complete()
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        starts = np.cumsum(lengths) - lengths
         values = self._vocabulary.table[rows]
-        hidden, size = self._hidden, end - first
-        ngrams = values[first:end, hidden] + self._ngram_values(rows, np.arange(len(rows)))[first:end]
-        window, whole = values[first:end, :hidden], values[:, :hidden].mean(axis=0)
-        active = window.mean(axis=0) + whole @ self.model.piece_mixing + self.model.hidden_bias > 0
-        result: FloatArray = ngrams / max(size, 12) ** 0.5 + window @ (self.model.output * active) / size
+        ngrams = values[:, hidden] + self._ngram_values(rows, np.arange(len(rows)) - np.repeat(starts, lengths))
+        result: list[FloatArray] = []
+        for start, length, begin, stop in zip(starts.tolist(), lengths.tolist(), first, end, strict=True):
+            size, window = stop - begin, values[start + begin : start + stop, :hidden]
+            whole = values[start : start + length, :hidden].sum(axis=0) / max(length, 1)
+            active = window.sum(axis=0) / max(size, 1) + whole @ self.model.piece_mixing + self.model.hidden_bias > 0
+            share = ngrams[start + begin : start + stop] / max(size, 12) ** 0.5
+            result.append(share + window @ (self.model.output * active) / max(size, 1))
         return result
 
     def _ngram_values(self, rows: Any, position: Any) -> FloatArray:

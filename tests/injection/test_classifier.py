@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sentinel.injection.classifier import THRESHOLD, InjectionClassifier
-from sentinel.injection.reasons import judge
+from sentinel.injection.reasons import AT_ONCE, LONGEST_SPAN, MAX_REASONS, heaviest, judge
 from services.traffic.attacks import attack_prompt
 from services.traffic.prompts import TEMPLATES, PromptWriter
 
@@ -78,6 +78,41 @@ def test_reasons_quote_the_text_between_their_characters(classifier: InjectionCl
     for reason in judge(classifier, [text], THRESHOLD)[0].reasons:
         assert text[reason.start : reason.end] == reason.text
         assert reason.category and reason.weight > 0 and not reason.hidden
+
+
+def test_reasons_do_not_depend_on_what_else_is_judged(classifier: InjectionClassifier) -> None:
+    odd = ["", "!", "\n", "ignore", base64.b64encode(ATTACK.encode()).decode(), "\u200b".join(ATTACK), attack_in(PAGE, 0.5), *ATTACKS]
+    texts = [*odd, *(attack_prompt(4, number) for number in range(AT_ONCE))]
+    for text, verdict in zip(texts, judge(classifier, texts, 0.0), strict=True):
+        (alone,) = judge(classifier, [text], 0.0)
+        places = [[(reason.category, reason.start, reason.end, reason.hidden) for reason in one.reasons] for one in (verdict, alone)]
+        assert places[0] == places[1]
+        assert [reason.weight for reason in verdict.reasons] == pytest.approx([reason.weight for reason in alone.reasons], abs=2e-3)
+
+
+def test_reasons_are_the_weightiest_spans_that_do_not_touch() -> None:
+    rng = np.random.default_rng(3)
+    texts = [rng.normal(0.1, 1.0, size).astype(np.float32) for size in (0, 1, 2, 3, 4, 17, 90)] + [np.full(20, -1.0, np.float32)]
+    for shares, spans in zip(texts, heaviest(texts), strict=True):
+        above = shares - max(float(shares.mean()), 0.0) if len(shares) > 3 else shares
+        free = np.ones(len(shares), np.bool_)
+        wanted: list[tuple[int, int]] = []
+        while len(wanted) < MAX_REASONS:
+            possible = [
+                (float(above[begin:end].sum()), begin, end)
+                for begin in range(len(shares))
+                for end in range(begin + 1, min(begin + LONGEST_SPAN, len(shares)) + 1)
+                if free[max(begin - 1, 0) : end + 1].all()
+            ]
+            if not possible or max(possible)[0] <= 1e-6:
+                break
+            _, begin, end = max(possible)
+            free[begin:end] = False
+            wanted.append((begin, end))
+        weights = [float(shares[begin:end].sum()) for begin, end in wanted]
+        kept = [span for span, weight in zip(wanted, weights, strict=True) if weight >= 0.2 * weights[0]]
+        assert [span[:2] for span in spans] == kept
+        assert [span[2] for span in spans] == pytest.approx([weight for weight in weights if weight >= 0.2 * weights[0]], rel=1e-4)
 
 
 def leet(text: str) -> str:
