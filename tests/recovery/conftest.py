@@ -10,6 +10,7 @@ from services.stack.state import require_state
 from services.stack.wanted import want_service
 from tests.support.configuration import configuration
 from tests.support.receivers import Receivers, running_receivers
+from tests.support.shield_orders import enforcing_detectors
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import wait_for
 
@@ -23,7 +24,8 @@ def recovery_receivers() -> Iterator[Receivers]:
 @pytest.fixture(scope="session")
 def recovery_stack(recovery_receivers: Receivers) -> Iterator[Stack]:
     # The built-in detectors: what learns over minutes has the most to lose.
-    config = configuration(recovery_receivers, builtin_detectors=True)
+    config = configuration(recovery_receivers)
+    config["detection"]["detectors"]["items"] = enforcing_detectors()
     # The rhythm of repeated messages follows the clock; only what the data says is compared.
     config["alerting"]["grouping"]["groupInterval"] = "1h"
     with running_stack(config, jobs="standalone", dispatcher=False) as running:

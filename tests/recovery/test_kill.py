@@ -18,6 +18,7 @@ import pytest
 from services.stack.flink_rest import ENDED
 from services.stack.state import running_state
 from tests.support import scenario
+from tests.support.shield_orders import ENFORCING, TOPIC, orders
 from tests.support.sinks import Rows, Run, differences, snapshot
 from tests.support.stack import Stack
 from tests.support.streams import TELEMETRY, committed_offsets, end_offsets
@@ -80,6 +81,9 @@ def test_the_undisturbed_run_fills_every_sink(undisturbed: Rows) -> None:
     assert {sink: len(rows) for sink, rows in undisturbed.items() if not rows} == {}
     detectors = {row[2] for row in undisturbed["postgres anomalies"]}
     assert {"prompt-injection-patterns", "error-rate-zscore", "latency-zscore", "application-silence"} <= detectors
+    ordered = [name for *_, found in undisturbed[f"topic {TOPIC}"] for name, _ in found]
+    assert sorted(ordered) == sorted(tuple(row[:6]) for row in undisturbed["postgres anomalies"] if row[2] in ENFORCING), "each anomaly once"
+    assert {name[2] for name in ordered} == ENFORCING and len(ordered) > len(ENFORCING) + 20
     assert not [row for row in undisturbed["postgres counters"] if row[2] == "late"], "no event of an orderly run is late"
 
 
@@ -91,6 +95,7 @@ def test_a_killed_process_leaves_no_trace(recovery_stack: Stack, undisturbed: Ro
     replay = scenario.Replay(stack, run)
     replay.wait_until(KILL_AT)
     checkpoint = _checkpoint_with_state(stack, run)
+    ordered = set(_orders(stack, run))
     wait_for(lambda: _read_ahead(stack), 60, "records behind the newest checkpoint", until=lambda n: n >= AHEAD, pause_s=0.1)
     ahead, read = _read_ahead(stack), sum(end_offsets(stack.endpoints.kafka_bootstrap, TELEMETRY).values())
     killed = _kill(stack, service)
@@ -114,6 +119,10 @@ def test_a_killed_process_leaves_no_trace(recovery_stack: Stack, undisturbed: Ro
         lambda text: not text,
         5.0,
     )
+    found = _orders(stack, run)
+    later = len(set(found) - ordered)
+    print(f"{service}: orders to Shield: {len(ordered)} before the kill, {later} behind the checkpoint, {len(found) - len(set(found))} repeated")
+    assert ordered and later > 3, "Shield is asked on either side of the kill"
 
 
 def test_a_search_cluster_that_is_away_delays_no_alert(recovery_stack: Stack) -> None:
@@ -199,6 +208,11 @@ def _processed_twice(stack: Stack, run: Run) -> int:
     """Broken records that were refused twice: read before the kill, and again from the offsets of the checkpoint."""
     letters = [found["dlq_id"] for stored in stack.topic("llm-telemetry-dlq") if run.owns((found := stored.json())["tenant_id"])]
     return len(letters) - len(set(letters))
+
+
+def _orders(stack: Stack, run: Run) -> list[str]:
+    """The anomalies that Shield was asked to act on, each as often as it was asked."""
+    return [order.anomaly_id for order in orders(stack, f"{run.name}.")]
 
 
 def _wait_resumed(stack: Stack, checkpoint_id: int, must_restore: bool) -> int | None:

@@ -26,7 +26,7 @@ def detectors() -> list[dict[str, Any]]:
     ]
 
 
-def configuration(receivers: Receivers, builtin_detectors: bool = False, shield: str | None = None) -> dict[str, Any]:
+def configuration(receivers: Receivers, shield: str | None = None) -> dict[str, Any]:
     """Everything told at once: critical ones to the webhook and by mail, warnings to the webhook. With the endpoint of a Shield
     whoever injects prompts is blocked."""
     items = detectors()
@@ -35,8 +35,7 @@ def configuration(receivers: Receivers, builtin_detectors: bool = False, shield:
     return {
         "version": "v1",
         "metadata": {"name": "system-tests"},
-        # Without items the built-in detectors are in force; an empty list would mean none.
-        "detection": {"detectors": {} if builtin_detectors else {"items": items}},
+        "detection": {"detectors": {"items": items}},
         "alerting": {
             # Longer than a session: no alert ends while a test compares it.
             "resolveTimeout": "3h",

@@ -16,6 +16,7 @@ from sentinel.alerting.matching import AlertKey
 from sentinel.alerting.records import alert_id, notification_id
 from sentinel.anomaly import DEFAULT_DEDUP_WINDOW_MS, anomaly_id
 from sentinel.timestamps import from_rfc3339, to_rfc3339
+from tests.support.shield_orders import once_in_order, orders
 from tests.support.stack import Stack
 from tests.support.streams import Stored
 
@@ -65,6 +66,7 @@ def snapshot(stack: Stack, run: Run) -> Rows:
         "topic llm-alerts": _alert_records(stack, run),
         "topic notify-hook": _told(stack, run, "hook"),
         "topic notify-mail": _told(stack, run, "mail"),
+        "topic sentinel-shield-actions": _ordered(stack, run, identities),
         "topic llm-rollups": _rollup_records(stack, run),
         "topic llm-telemetry-dlq": _dead_letters(stack, run),
     }
@@ -191,6 +193,16 @@ def _told(stack: Stack, run: Run, receiver: str) -> list[Any]:
             for n in newest.values()
         ]
     )
+
+
+def _ordered(stack: Stack, run: Run, identities: dict[str, tuple[Any, ...]]) -> list[Any]:
+    """A row for each detector of an application: its orders to Shield, once each and in order."""
+    rows = []
+    for (tenant, application, detector), found in once_in_order(orders(stack, f"{run.name}.")).items():
+        asked = [[(kind, run.original(target)) for _, kind, target in order.actions] for order in found]
+        named = [identities[order.anomaly_id] for order in found]
+        rows.append([run.original(tenant), application, detector, list(zip(named, asked, strict=True))])
+    return _sorted(rows)
 
 
 def _rollup_records(stack: Stack, run: Run) -> list[Any]:
