@@ -36,7 +36,8 @@ def watched_by(params: Mapping[str, Any]) -> str:
 class Fact(msgspec.Struct, array_like=True):
     """One fact. `part` is the place of a condition in a composite; `key` what the rule keeps apart (user, session …), '' for all.
 
-    Users (a rule of `ENTITY_RULES`): what each user, or API key, did in the second, for all behavioural detectors of the application.
+    Users (a rule of `ENTITY_RULES`): what each user, or API key, did in the second, for all behavioural detectors of the application; `events` names
+    an event of each.
     Match: `mask` has bit i set for the i-th named event; `time_ms` to `last_ms`; `event` is the first event's id.
     Aggregate (mask 0): `total`, `low`, `high` of `count` values, `event` behind the highest, sparse `histogram` of the values.
     """
@@ -57,6 +58,7 @@ class Fact(msgspec.Struct, array_like=True):
     high: float = 0.0
     histogram: list[tuple[int, int]] = []
     users: list[UserRow] = []
+    events: list[str] = []
 
     @property
     def end_ms(self) -> int:

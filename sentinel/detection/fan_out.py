@@ -77,6 +77,7 @@ class FanOuts:
             config, user=edge.user_id or who.removeprefix("API key "), at_ms=at_ms, window_ms=at_ms % window_ms or window_ms,
             observed=float(len(applications)), baseline=usual, high=limit, deviation=round(len(applications) / usual, 3),
             threshold=params.min_ratio, count=len(applications), score=score_beyond(len(applications), limit),
+            samples=edge.context["sample_events"],
             sentence=f"{len(applications)} applications within {duration(params.window_s)}, the busiest {kind} has {figure(usual)}: "
             + ", ".join(applications[-8:]),
         )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from rule_harness import START_MS, Job, event, runtime, seconds
+from rule_harness import START_MS, Job, event, event_name, runtime, seconds
 
 from sentinel.anomaly import Anomaly
 from sentinel.config.errors import ConfigError
@@ -235,6 +235,8 @@ def test_the_hop_adds_up_what_each_user_did() -> None:
         ("chat", 1000): [("bob", "m", "", 1, 0, 0)],
         ("mail", 1000): [("eve", "m", "", 1, 0, 0)],
     }
+    # An event of each row; the two of `ann` with one model are the first and the second that were sent.
+    assert [fact.events for fact in run.facts] == [[event_name(0), event_name(2)], [event_name(3)], [event_name(5)]]
 
 
 @pytest.mark.parametrize("strategy", ["user_profile", "access_pattern", "entity_relationship"])
@@ -251,7 +253,8 @@ def test_cuts_of_batches_do_not_show(strategy: str) -> None:
     def found(parts: int) -> list[bytes]:
         engine = ShardEngine.from_state(None, config)
         facts = [
-            Fact("acme", "chat", START_MS + at * 1000, "", users=[(user, model, "", events, 0, 0)]) for at, user, model, events in rows
+            Fact("acme", "chat", START_MS + at * 1000, "", users=[(user, model, "", events, 0, 0)], events=[f"e{number:03d}"])
+            for number, (at, user, model, events) in enumerate(rows)
         ]
         said = []
         for part in range(parts):
@@ -262,6 +265,7 @@ def test_cuts_of_batches_do_not_show(strategy: str) -> None:
 
     straight = found(1)
     assert straight and found(3) == straight
+    assert all(msgspec.json.decode(one)["context"]["sample_events"] for one in straight), "each names an event"
 
 
 def test_api_keys_are_watched_as_users_are_and_named_by_their_id() -> None:

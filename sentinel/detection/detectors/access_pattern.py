@@ -64,7 +64,7 @@ class AccessPatternDetector:
         """Look at what each user reached for."""
         end_ms = start_ms + FACT_WIDTH_MS
         said: list[Detection] = []
-        for name, model, region, events, _, _ in user_rows(facts):
+        for name, model, region, events, _, _, event in user_rows(facts):
             user = self._users.get(name) or _User(start_ms, start_ms)
             slept_ms = start_ms - user.last_ms
             if slept_ms >= self.params.dormant_after_s * 1000:
@@ -72,9 +72,9 @@ class AccessPatternDetector:
             user.last_ms = start_ms
             user.events += events
             for kind, value in (("model", model), ("region", region)):
-                if value and (new := self._reach(name, user, kind, value, end_ms)) is not None:
+                if value and (new := self._reach(name, user, kind, value, end_ms, event)) is not None:
                     said.append(new)
-            if user.awake_ms and (burst := self._awake(name, user, events, end_ms)) is not None:
+            if user.awake_ms and (burst := self._awake(name, user, events, end_ms, event)) is not None:
                 said.append(burst)
             self._users.put(name, user, end_ms)
         return said
@@ -87,7 +87,7 @@ class AccessPatternDetector:
         """Never."""
         return None
 
-    def _reach(self, name: str, user: _User, kind: str, value: str, end_ms: int) -> Detection | None:
+    def _reach(self, name: str, user: _User, kind: str, value: str, end_ms: int, event: str) -> Detection | None:
         thing = f"{kind} {value}"
         if thing in user.things:
             return None
@@ -112,12 +112,12 @@ class AccessPatternDetector:
             return None
         return behaviour_detection(
             self.config, user=name, at_ms=end_ms, window_ms=FACT_WIDTH_MS, observed=1.0, baseline=0.0, count=1, key=thing,
-            score=round(1.0 - share, 4), learned_s=(end_ms - user.first_ms) / 1000,
+            score=round(1.0 - share, 4), learned_s=(end_ms - user.first_ms) / 1000, samples=[event],
             sentence=f"{thing} for the first time in {duration((end_ms - user.first_ms) / 1000)} and {user.events:,} events; until now "
             f"{', '.join(had)}; {share:.1%} of the users use it",
         )  # fmt: skip
 
-    def _awake(self, name: str, user: _User, events: int, end_ms: int) -> Detection | None:
+    def _awake(self, name: str, user: _User, events: int, end_ms: int, event: str) -> Detection | None:
         if end_ms - user.awake_ms > MINUTE_MS:
             user.awake_ms = 0
             return None
@@ -127,7 +127,7 @@ class AccessPatternDetector:
         user.awake_ms = 0
         return behaviour_detection(
             self.config, user=name, at_ms=end_ms, window_ms=MINUTE_MS, observed=float(user.burst), baseline=0.0, count=user.burst,
-            key="burst after dormancy", high=float(self.params.burst_events),
+            key="burst after dormancy", samples=[event], high=float(self.params.burst_events),
             sentence=f"{user.burst} events within a minute after {duration(user.slept_ms / 1000)} without any",
         )  # fmt: skip
 

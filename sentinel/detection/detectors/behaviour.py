@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from sentinel.config.runtime import DetectorConfig
 from sentinel.detection.detection import Detection
-from sentinel.detection.facts import Fact, UserRow
+from sentinel.detection.facts import Fact
 from sentinel.events.model import UNKNOWN_MODEL
 
 SWEEP_MS = 3_600_000
@@ -18,16 +18,31 @@ Params = TypeVar("Params")
 User = TypeVar("User")
 
 
-def user_rows(facts: list[Fact]) -> Iterator[UserRow]:
-    """The rows of a second, one a user, model and region, in an order that does not depend on arrival; an unknown model is none."""
-    rows: dict[tuple[str, str, str], tuple[int, int, int]] = {}
+class Did(NamedTuple):
+    """What a user did in a second with one model and from one region."""
+
+    user: str
+    model: str
+    """Empty when it is not known."""
+    region: str
+    events: int
+    tokens: int
+    cost_nano: int
+    event: str
+    """The id of one of the events."""
+
+
+def user_rows(facts: list[Fact]) -> Iterator[Did]:
+    """The rows of a second, one a user, model and region, in an order that does not depend on arrival."""
+    rows: dict[tuple[str, str, str], tuple[int, int, int, str]] = {}
     for fact in facts:
-        for user, model, region, events, tokens, cost in fact.users:
+        for (user, model, region, events, tokens, cost), event in zip(fact.users, fact.events or [""] * len(fact.users), strict=True):
             key = (user, "" if model == UNKNOWN_MODEL else model, region)
-            known = rows.get(key, (0, 0, 0))
-            rows[key] = (known[0] + events, known[1] + tokens, known[2] + cost)
+            known = rows.get(key, (0, 0, 0, event))
+            rows[key] = (known[0] + events, known[1] + tokens, known[2] + cost, min(known[3], event))
     for key in sorted(rows):
-        yield (*key, *rows[key])
+        events, tokens, cost, event = rows[key]
+        yield Did(*key, events, tokens, cost, event)
 
 
 def params_of(config: DetectorConfig, kind: type[Params]) -> Params:
@@ -94,8 +109,9 @@ def behaviour_detection(
     count: int = 0,
     learned_s: float = 0.0,
     key: str = "",
+    samples: Sequence[str] = (),
 ) -> Detection:
-    """A detection about a user, or about the application when no user is named. Of API keys, `user` is the key's id."""
+    """A detection about a user, or about the application when no user is named. Of API keys, `user` is the key's id. `samples` are ids of events."""
     if user and config.params.get("entity") == "api_key":
         user, key = "", f"API key {user} {key}".rstrip()
     return Detection(
@@ -112,6 +128,7 @@ def behaviour_detection(
         detected_ms=at_ms,
         anchor_ms=at_ms - window_ms,
         count=count,
+        samples=[event for event in samples if event],
         user_id=user,
         learned_s=learned_s,
         key=key,

@@ -69,20 +69,22 @@ class EntityRelationshipDetector:
         if start_ms // self._window_ms != self._window:
             self._learn()
             self._window = start_ms // self._window_ms
-        said = [edge for pane in panes if (edge := self._edge(pane.model, end_ms)) is not None]
-        for name, model, *_ in user_rows(facts):
+        said = [edge for pane in panes if (edge := self._edge(pane.model, pane.first_event, end_ms)) is not None]
+        newest = ""
+        for name, model, *_, event in user_rows(facts):
             models = self._users.get(name)
             if models is None:
                 if len(self._users) >= MOST_USERS:
                     continue
                 models = self._users[name] = []
+                newest = event
                 if "user_applications" in self.params.watch:
-                    said.append(self._met(name, end_ms))
+                    said.append(self._met(name, event, end_ms))
             if model and model not in models and len(models) < MOST_MODELS:
                 models.append(model)
-                if (spread := self._spread(name, models, end_ms)) is not None:
+                if (spread := self._spread(name, models, event, end_ms)) is not None:
                     said.append(spread)
-        if facts and (crowd := self._crowd(end_ms)) is not None:
+        if facts and (crowd := self._crowd(newest, end_ms)) is not None:
             said.append(crowd)
         return said
 
@@ -94,7 +96,7 @@ class EntityRelationshipDetector:
         """Never."""
         return None
 
-    def _edge(self, model: str, end_ms: int) -> Detection | None:
+    def _edge(self, model: str, event: str, end_ms: int) -> Detection | None:
         if not model or model == UNKNOWN_MODEL:
             return None
         known_ms = self._models.pop(model, None)
@@ -107,11 +109,11 @@ class EntityRelationshipDetector:
         others = [name for name in self._models if name != model][-5:]
         return behaviour_detection(
             self.config, at_ms=end_ms, window_ms=FACT_WIDTH_MS, observed=1.0, baseline=0.0, count=1, key=f"model {model}", score=0.7,
-            learned_s=(end_ms - self._first_ms) / 1000,
+            learned_s=(end_ms - self._first_ms) / 1000, samples=[event],
             sentence=f"uses model {model} for the first time in {duration((end_ms - self._first_ms) / 1000)}; until now {', '.join(others)}",
         )  # fmt: skip
 
-    def _spread(self, name: str, models: list[str], end_ms: int) -> Detection | None:
+    def _spread(self, name: str, models: list[str], event: str, end_ms: int) -> Detection | None:
         usual = max(1.0, self._usual_models / self._windows if self._windows else 1.0)
         keys = "key_users" in self.params.watch
         limit = max(float(self.params.min_users if keys else self.params.min_models), self.params.min_ratio * usual)
@@ -122,17 +124,17 @@ class EntityRelationshipDetector:
         return behaviour_detection(
             self.config, user=name, at_ms=end_ms, window_ms=end_ms % self._window_ms or self._window_ms, observed=float(len(models)),
             baseline=usual, high=limit, deviation=round(len(models) / usual, 3), threshold=self.params.min_ratio, count=len(models),
-            score=score_beyond(len(models), limit),
+            score=score_beyond(len(models), limit), samples=[event],
             sentence=f"{len(models)} {'users' if keys else 'models'} within {duration(self.params.window_s)}, the busiest {who} has {figure(usual)}: "
             + ", ".join(models[-8:]),
         )  # fmt: skip
 
-    def _met(self, name: str, end_ms: int) -> Detection:
-        found = behaviour_detection(self.config, user=name, at_ms=end_ms, window_ms=FACT_WIDTH_MS, sentence="met")
+    def _met(self, name: str, event: str, end_ms: int) -> Detection:
+        found = behaviour_detection(self.config, user=name, at_ms=end_ms, window_ms=FACT_WIDTH_MS, sentence="met", samples=[event])
         found.edge = True
         return found
 
-    def _crowd(self, end_ms: int) -> Detection | None:
+    def _crowd(self, event: str, end_ms: int) -> Detection | None:
         usual = self._usual_users / self._windows if self._windows else 0.0
         limit = max(float(self.params.min_users), self.params.min_ratio * usual)
         if "application_users" not in self.params.watch or not self._warm() or len(self._users) < limit or "" in self._said:
@@ -141,7 +143,7 @@ class EntityRelationshipDetector:
         return behaviour_detection(
             self.config, at_ms=end_ms, window_ms=end_ms % self._window_ms or self._window_ms, observed=float(len(self._users)), baseline=usual,
             high=limit, deviation=round(len(self._users) / max(1.0, usual), 3), threshold=self.params.min_ratio, count=len(self._users),
-            score=score_beyond(len(self._users), limit), key="users",
+            score=score_beyond(len(self._users), limit), key="users", samples=[event],
             sentence=f"{len(self._users)} users within {duration(self.params.window_s)}, usual are {figure(usual)}",
         )  # fmt: skip
 

@@ -33,6 +33,8 @@ RARE_HOUR = 0.002
 HOUR_FADE = 0.97
 """Counts of hours fade by the active day: half is forgotten in 23 of them."""
 _SUMS = ("events", "tokens", "cost")
+SAMPLES = 3
+"""Events of a user's minute that are remembered by their ids."""
 
 
 class _Params(msgspec.Struct, frozen=True):
@@ -95,18 +97,22 @@ class UserProfileDetector:
         self._peers = [_Usual() for _ in _SUMS]
         self._minute = -1
         self._sums: dict[str, list[float]] = {}
+        self._events: dict[str, list[str]] = {}
 
     def on_second(self, start_ms: int, panes: list[Pane], facts: list[Fact], found: list[str]) -> list[Detection]:
         """Add up the minute; judge the minute before when a new one begins."""
         minute = start_ms // MINUTE_MS
         said = self._close() if minute != self._minute and self._sums else []
         self._minute = minute
-        for user, _, _, events, tokens, cost in user_rows(facts):
+        for user, _, _, events, tokens, cost, event in user_rows(facts):
             sums = self._sums.get(user)
             if sums is None:
                 if len(self._sums) >= self.params.max_users:
                     continue
                 sums = self._sums[user] = [0.0, 0.0, 0.0]
+                self._events[user] = []
+            if len(self._events[user]) < SAMPLES:
+                self._events[user].append(event)
             sums[0] += events
             sums[1] += tokens
             sums[2] += cost / 1e9
@@ -144,7 +150,7 @@ class UserProfileDetector:
         for logs in learn:
             for usual, value in zip(self._peers, logs, strict=True):
                 usual.learn(value)
-        self._sums = {}
+        self._sums, self._events = {}, {}
         return said
 
     def _judge(self, name: str, user: _User, sums: list[float], logs: list[float], end_ms: int) -> Detection | None:
@@ -166,7 +172,7 @@ class UserProfileDetector:
                 worst = behaviour_detection(
                     self.config, user=name, at_ms=end_ms, window_ms=MINUTE_MS, observed=sums[place], baseline=expected,
                     high=max(params.floor(metric), params.min_ratio * expected), deviation=round(sigma, 3), threshold=params.threshold,
-                    score=score, count=round(sums[0]), learned_s=known_s,
+                    score=score, count=round(sums[0]), learned_s=known_s, samples=self._events[name],
                     sentence=f"{figure(sums[place])}{unit} in one minute, usual are {figure(expected)} {past}; {sigma:.1f} sigma",
                 )  # fmt: skip
         return worst or (self._judge_hour(name, user, sums[0], end_ms) if "hours" in params.metrics and own else None)
@@ -180,6 +186,7 @@ class UserProfileDetector:
             return None
         return behaviour_detection(
             self.config, user=name, at_ms=end_ms, window_ms=MINUTE_MS, observed=events, baseline=0.0, count=round(events),
+            samples=self._events[name],
             sentence=f"{figure(events)} events at {hour:02d} h UTC, an hour at which he was never active in {user.days} active days",
         )  # fmt: skip
 
@@ -192,11 +199,14 @@ class UserProfileDetector:
 
     def to_state(self) -> list[Any]:
         """Profiles, the peers' usual, and the open minute."""
-        return [STATE_VERSION, self._minute, self._sums, self._peers, self._users.to_state()]
+        return [STATE_VERSION, self._minute, self._sums, self._peers, self._users.to_state(), self._events]
 
     def from_state(self, state: Any) -> None:
         """Take over a state of `to_state`; raises StateError on another version."""
-        self._minute, sums, peers, users = check_version(state, STATE_VERSION, type(self).__name__)
+        self._minute, sums, peers, users, *events = check_version(state, STATE_VERSION, type(self).__name__)
         self._sums = {name: list(values) for name, values in sums.items()}
+        # What comes last came later than the version of the state.
+        named = events[0] if events else {}
+        self._events = {name: list(named.get(name, ())) for name in self._sums}
         self._peers = msgspec.convert(peers, list[_Usual], strict=False)
         self._users.restore(users, _User)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ class UserRows:
         tokens = np.nan_to_num(columns.total_tokens, nan=0.0).tolist()
         cost_nano = np.rint(np.nan_to_num(columns.cost, nan=0.0) * 1e9).tolist()
         keys = columns.keys
-        found: dict[tuple[str, str, int], dict[tuple[str, str, str], list[int]]] = {}
+        ids: Sequence[Any] = batch.event_ids
+        found: dict[tuple[str, str, int], dict[tuple[str, str, str], list[Any]]] = {}
         for row in np.flatnonzero(mask).tolist():
             user = users[row]
             if not user:
@@ -44,18 +46,24 @@ class UserRows:
             tenant, application, model = keys[row]
             if people is not None:
                 model = people[row]
-            sums = found.setdefault((tenant, application, seconds[row]), {}).setdefault((user, model, regions[row]), [0, 0, 0])
+            own = found.setdefault((tenant, application, seconds[row]), {})
+            sums = own.setdefault((user, model, regions[row]), [0, 0, 0, ids[row]])
             sums[0] += 1
             sums[1] += int(tokens[row])
             sums[2] += int(cost_nano[row])
+            # The smallest id, however the batches were cut.
+            sums[3] = min(sums[3], ids[row])
         return [
-            Fact(tenant, application, second, ENTITY_RULES[self._entity], time_ms=second, last_ms=second, count=len(rows), users=_rows(rows))
+            Fact(
+                tenant, application, second, ENTITY_RULES[self._entity], time_ms=second, last_ms=second, count=len(rows),
+                users=_rows(rows), events=[str(event) for *_, event in rows.values()],
+            )
             for (tenant, application, second), rows in found.items()
-        ]
+        ]  # fmt: skip
 
 
-def _rows(rows: dict[tuple[str, str, str], list[int]]) -> list[UserRow]:
+def _rows(rows: dict[tuple[str, str, str], list[Any]]) -> list[UserRow]:
     return [
         (user[:MAX_TEXT], model[:MAX_TEXT], region[:MAX_TEXT], events, tokens, cost)
-        for (user, model, region), (events, tokens, cost) in rows.items()
+        for (user, model, region), (events, tokens, cost, _) in rows.items()
     ]
