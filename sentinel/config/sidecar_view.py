@@ -8,6 +8,8 @@ import msgspec
 
 from sentinel.config.runtime import Dedup, DetectorAction, DetectorConfig, RuntimeConfig
 from sentinel.events.normalisation import NormalisationSettings
+from sentinel.events.pairing_settings import PairingSettings
+from sentinel.events.pairing_settings import settings_from as pairing_of
 from sentinel.pricing.table import PricingSettings
 from sentinel.privacy.policy import PrivacySettings
 
@@ -24,6 +26,7 @@ class SidecarView(msgspec.Struct, frozen=True):
         detectors: those that judge single events by a threshold or a pattern.
         privacy: policies; a key of hashes is named by a reference, never sent.
         pricing, normalisation: what else happens to events at a door.
+        pairing: whose answers may come without their latency.
     """
 
     version: int
@@ -34,6 +37,7 @@ class SidecarView(msgspec.Struct, frozen=True):
     privacy: PrivacySettings = PrivacySettings()
     pricing: PricingSettings = PricingSettings()
     normalisation: NormalisationSettings = NormalisationSettings()
+    pairing: PairingSettings = PairingSettings()
 
     def runtime(self, strategies: frozenset[str]) -> RuntimeConfig:
         """For `EventRules`, with the given strategies alone."""
@@ -73,6 +77,7 @@ def view_of(version: int, snapshot: dict[str, Any], tenant_id: str = "default", 
         _privacy(config.privacy, tenants),
         config.pricing,
         _normalisation(config.normalisation, tenants),
+        _pairing(pairing_of(snapshot), tenants),
     )
 
 
@@ -85,6 +90,11 @@ def _normalisation(settings: NormalisationSettings, tenants: frozenset[str] | No
     applications = {name: tenant for name, tenant in settings.applications.items() if tenants is None or tenant in tenants}
     times = {tenant: action for tenant, action in settings.tenant_timestamps.items() if tenants is None or tenant in tenants}
     return NormalisationSettings(settings.enabled, applications, settings.timestamps, times)
+
+
+def _pairing(settings: PairingSettings, tenants: frozenset[str] | None) -> PairingSettings:
+    own = {tenant: enabled for tenant, enabled in settings.tenants.items() if tenants is None or tenant in tenants}
+    return msgspec.structs.replace(settings, tenants=own)
 
 
 def _concerns(detector: DetectorConfig, tenants: frozenset[str] | None) -> bool:

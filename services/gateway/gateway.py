@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from sentinel.events.enrichment import Enrichment
@@ -48,7 +48,7 @@ class Gateway:
         journal: Keeper,
         metrics: DoorMetrics,
         enrichment: Enrichment,
-        pairing: PairingSettings = PairingSettings(),  # noqa: B008 - immutable
+        pairing: Callable[[], PairingSettings] = PairingSettings,
     ) -> None:
         self.tokens, self.limiter, self.journal, self.metrics = tokens, limiter, journal, metrics
         self._enrichment, self._pairing = enrichment, pairing
@@ -65,7 +65,7 @@ class Gateway:
 
         Raises RateLimitedError, UnavailableError: nothing of the batch is acknowledged, though a part of it may already be in Kafka.
         """
-        return await self.submit_admitted(door, admit(values, who, self._enrichment, self._pairing))
+        return await self.submit_admitted(door, admit(values, who, self._enrichment, self._pairing()))
 
     async def submit_admitted(self, door: str, admitted: Admitted) -> Outcome:
         """As `submit`, for records that are checked."""

@@ -15,9 +15,9 @@ from sentinel.collector import collect_seldom
 from sentinel.config.ingestion import AmqpDoor as AmqpSettings
 from sentinel.config.ingestion import Ingestion
 from sentinel.config.model import SentinelConfig
-from sentinel.events.pairing_settings import settings_from as pairing_of
 from services.dispatcher.events import log_event
 from services.gateway.amqp_door import AmqpDoor
+from services.gateway.configuration import ConfigInForce
 from services.gateway.gateway import Gateway
 from services.gateway.grpc_door import Telemetry
 from services.gateway.grpc_server import GrpcServer
@@ -45,6 +45,7 @@ class RunningGateway:
     ports: dict[str, int] = field(default_factory=dict)
     _servers: list[Any] = field(default_factory=list)
     _link: SidecarLink | None = None
+    _in_force: ConfigInForce | None = None
     _dead_letters: Journal | None = None
 
     @classmethod
@@ -62,7 +63,7 @@ class RunningGateway:
     ) -> RunningGateway:
         """Opens the doors. `kafka` are librdkafka settings with `bootstrap.servers`; Kafka need not be there.
 
-        With `live_config` sidecars are told of every configuration that is published, else of this one.
+        With `live_config` every configuration that is published is in force for sidecars and for pairing, else this one.
 
         Raises GatewaySettingsError, OSError (a port is taken), StackError (another gateway has the overflow folder).
         """
@@ -77,8 +78,9 @@ class RunningGateway:
         limiter = limiter_of(ingestion.rate_limiting)
         metrics = DoorMetrics()
         metrics.watch(journal, limiter, enrichment)
-        running = cls(Gateway(tokens, limiter, journal, metrics, enrichment, pairing_of(config.to_snapshot())), journal)
-        running._link = SidecarLink(tokens, config, kafka, live=live_config)
+        in_force = ConfigInForce(config, kafka["bootstrap.servers"], live=live_config)
+        running = cls(Gateway(tokens, limiter, journal, metrics, enrichment, in_force.pairing), journal, _in_force=in_force)
+        running._link = SidecarLink(tokens, in_force, kafka)
         metrics.registry.register(running._link.collector())
         try:
             await running._open(ingestion, wanted, host)
@@ -124,6 +126,8 @@ class RunningGateway:
         """Closes the doors, then waits for what is under way."""
         if self._link is not None:
             await self._link.close()
+        if self._in_force is not None:
+            await asyncio.to_thread(self._in_force.close)
         await asyncio.gather(*(server.stop() for server in self._servers), return_exceptions=True)
         await self.journal.close()
         if self._dead_letters is not None:

@@ -17,11 +17,10 @@ from prometheus_client.registry import Collector
 from schemas.pb.llm.sentinel.v1 import sidecar_pb2 as pb
 from schemas.pb.llm.sentinel.v1 import sidecar_pb2_grpc as pb_grpc
 from sentinel.anomaly import SHADOW
-from sentinel.config.model import SentinelConfig
 from sentinel.config.sidecar_view import view_of
-from services.dispatcher.config_watch import ConfigWatch
 from services.dispatcher.events import log_event
 from services.gateway.anomaly_tail import AnomalyTail
+from services.gateway.configuration import ConfigInForce
 from services.gateway.grpc_door import credentials
 from services.gateway.grpc_errors import abort
 from services.gateway.records import GatewayError
@@ -50,12 +49,11 @@ class _Follower(NamedTuple):
 
 
 class SidecarLink(pb_grpc.SidecarLinkServicer):
-    """Serves sidecars. Kafka is asked from the first of them on; with `live`, for the configuration as well, else that of the start is told."""
+    """Serves sidecars. Anomalies are read from the first of them on."""
 
-    def __init__(self, tokens: Tokens, config: SentinelConfig, kafka: dict[str, Any], *, live: bool) -> None:
-        self._tokens, self._own = tokens, config.to_snapshot()
+    def __init__(self, tokens: Tokens, in_force: ConfigInForce, kafka: dict[str, Any]) -> None:
+        self._tokens, self._in_force = tokens, in_force
         self._loop = asyncio.get_running_loop()
-        self._watch = ConfigWatch(kafka["bootstrap.servers"], quiet=True) if live else None
         self._tail = AnomalyTail(kafka, lambda value: _call(self._loop, self._dispatch, value))
         self._started = False
         self._followers: list[_Follower] = []
@@ -94,8 +92,6 @@ class SidecarLink(pb_grpc.SidecarLinkServicer):
             self._put(follower, None)
         if self._started:
             await asyncio.to_thread(self._tail.close)
-            if self._watch is not None:
-                await asyncio.to_thread(self._watch.close)
 
     def collector(self) -> Collector:
         """For /metrics."""
@@ -110,17 +106,15 @@ class SidecarLink(pb_grpc.SidecarLinkServicer):
         if not self._started:
             self._started = True
             self._tail.start()
-            if self._watch is not None:
-                self._watch.start()
 
     def _view(self, who: Principal) -> bytes | None:
-        version, snapshot = self._watch.current() if self._watch is not None else (0, {})
+        version, snapshot = self._in_force.current()
         key = (version, who.tenant_id, who.allowed)
         if key not in self._views:
             if len(self._views) > 1_000 or any(known[0] != version for known in self._views):
                 self._views.clear()
             try:
-                self._views[key] = view_of(version, snapshot if version else self._own, who.tenant_id, who.allowed).to_json()
+                self._views[key] = view_of(version, snapshot, who.tenant_id, who.allowed).to_json()
             except (KeyError, ValueError) as error:
                 log_event("config_refused", version=version, error=type(error).__name__)
                 return None

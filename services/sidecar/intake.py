@@ -6,8 +6,12 @@ import asyncio
 from typing import Any
 
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
-from sentinel.events.decode import decode_batch
+from sentinel.events.decode import Decoded, decode_batch
 from sentinel.events.enrichment import Enrichment
+from sentinel.events.halves import without_latency
+from sentinel.events.model import Event
+from sentinel.events.normalisation import Normaliser
+from sentinel.events.pairing_settings import PairingSettings
 from sentinel.events.selection import Selection, TraceSample
 from services.dispatcher.events import log_event
 from services.gateway.gateway import Gateway
@@ -41,18 +45,30 @@ class Intake:
         """See `Keeper`. The future is complete."""
         values = [record.value for record in records]
         decoded = decode_batch(values, [record.time_ms for record in records])
-        rows = [row for row, event in zip(decoded.rows, decoded.events, strict=True) if self.selection.wants(event)]
-        events = {row: event for row, event in zip(decoded.rows, decoded.events, strict=True) if self.selection.wants(event)}
-        named = self._judge([(events[row], records[row].time_ms) for row in rows])
+        readable = dict(zip(decoded.rows, decoded.events, strict=True)) | self._without_latency(records, decoded)
+        events = {row: event for row, event in sorted(readable.items()) if self.selection.wants(event)}
+        rows = list(events)
+        named = self._judge([(event, records[row].time_ms) for row, event in events.items()])
         # What redaction has made unreadable, if there is such a thing, is for the centre to refuse.
         passed = [row for row in rows if self.sample.keeps(events[row]) or str(events[row].event_id) in named]
-        kept = sorted([*passed, *(row for row, _ in decoded.rejects)])
+        kept = sorted([*passed, *(row for row, _ in decoded.rejects if row not in readable)])
         self.ring.put([values[row] for row in kept])
-        self.filtered += len(decoded.rows) - len(rows)
+        self.filtered += len(readable) - len(rows)
         self.sampled_out += len(rows) - len(passed)
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
+
+    @staticmethod
+    def _without_latency(records: list[KafkaRecord], decoded: Decoded) -> dict[int, Event]:
+        """Answers whose requests tell how long they took, by row: chosen and judged like others, but by no rule on their latency."""
+        found: dict[int, Event] = {}
+        for row, reject in decoded.rejects:
+            completed = without_latency(records[row].value, reject, records[row].time_ms, Normaliser())
+            if completed is not None:
+                found[row] = completed[1]
+                found[row].data.latency_ms = None
+        return found
 
     def _judge(self, timed: list[tuple[Any, int]]) -> set[str]:
         """Remembers what the rules find; the ids of the events that the findings name."""
@@ -77,10 +93,10 @@ class LocalGateway(Gateway):
         """What happens to events at the door."""
         return self._enrichment
 
-    def use(self, enrichment: Enrichment, tenant: str) -> None:
-        """Other policies, and another tenant of events that name none; what was counted stays."""
+    def use(self, enrichment: Enrichment, tenant: str, pairing: PairingSettings) -> None:
+        """Other policies, another tenant of events that name none, and whose answers may come without latency; what was counted stays."""
         enrichment.redacted_events, enrichment.redacted_values = self._enrichment.redacted_events, self._enrichment.redacted_values
-        self._enrichment, self.tenant = enrichment, tenant
+        self._enrichment, self.tenant, self._pairing = enrichment, tenant, lambda: pairing
 
     def principal(self, credentials: str | None, tenant: str | None = None) -> Principal:
         """See `Gateway.principal`."""

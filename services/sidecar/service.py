@@ -111,13 +111,13 @@ class RunningSidecar:
         self._in_force()
 
     def _in_force(self) -> None:
-        """Rules, privacy policies and tenant: the centre's where it is followed, else the file's own."""
+        """Rules, privacy policies, pairing and tenant: the centre's where it is followed, else the file's own."""
         followed = self._centre_view if self.settings.centre_rules else None
         view = followed or self.settings.view
         assert self._gateway is not None
         self.intake.rules.use(view, self.settings.strategies)
         told = self._centre_view.tenant_id if self._centre_view is not None else view.tenant_id
-        self._gateway.use(_enrichment(view), self.settings.tenant or told)
+        self._gateway.use(_enrichment(view), self.settings.tenant or told, view.pairing)
         log_event("config", version=view.version, of="centre" if followed else "file", detectors=self.intake.rules.detectors)
 
     async def _open(self, health_host: str, page: Callable[[], bytes]) -> None:

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+import grpc
 import pytest
 
+from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
+from schemas.pb.llm.sentinel.v1.ingestion_pb2_grpc import TelemetryIngestionStub
 from sentinel.config.load import parse_config
 from services.gateway.sidecar_link import SidecarLink
 from tests.sidecar.test_local_rules import SLOW_CALLS, slow
-from tests.support.doors import TOKEN, TOKENS, OpenDoors, event
+from tests.support.doors import TOKEN, TOKENS, OpenDoors, event, lines
 from tests.support.kafka import Broker
 from tests.support.sidecars import Beside, OpenSidecar
 from tests.support.streams import Sent, produce
@@ -123,6 +126,50 @@ def test_a_sidecar_is_told_the_rules_of_its_tenants_alone(topics: str, open_door
     assert found == {("acme", "everybody"), ("acme", "of-acme"), ("globex", "everybody")}
     stored = wait_for(doors.events, 20, "the events", until=lambda events: len(events) == 2, pause_s=0.1)
     assert sorted(one["tenant_id"] for one in stored) == ["acme", "globex"]
+
+
+def test_an_answer_without_latency_is_taken_where_its_request_tells_it(
+    topics: str, open_doors: OpenDoors, open_sidecar: OpenSidecar
+) -> None:
+    """As at the gateway, from the configuration that both follow: for the tenant that pairs, once it is published, until it is taken back."""
+    secrets = {"id": "quotes", "type": "rule", "strategy": "pattern", "config": {"fields": ["response"], "patterns": ["(?i)project x"]}}
+    quick = rule("quick", 1) | {"config": {"metric": "latency_ms", "condition": "less_than", "value": 1}}
+    detection = {"detectors": {"items": [secrets, quick]}}
+    paired = {"globex": {"pairRequests": True}, "initech": {"pairRequests": True}}
+    data = {"status": "success", "model": "gpt-4", "response": "about Project X, write to a@example.org"}
+    bare = event(data=data, correlation_id="c", tenant_id="globex")
+    doors = open_doors({"authentication": TOKENS}, live_config=True)
+    beside = open_sidecar(
+        doors.grpc,
+        forwarding={"central": {"token": "${SIDECAR_TEST_TOKEN}"}, "filters": {"exclude": {"metadata": {"internal": "true"}}}},
+    )
+
+    def refused(sent: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
+        with grpc.insecure_channel(beside.grpc) as channel:
+            batch = pb.BatchTelemetryRequest(json_events=[json.dumps(one).encode() for one in sent])
+            answer = TelemetryIngestionStub(channel).BatchTelemetry(batch, timeout=20)
+        assert answer.accepted_count + len(answer.rejections) == len(sent)
+        return [(one.index, one.field, one.found) for one in answer.rejections]
+
+    lacking = ("$.data.latency_ms", "nothing")
+    at_version(beside, publish(topics, {"detection": detection}))
+    assert refused([bare]) == [(0, *lacking)]
+    at_version(beside, publish(topics, {"detection": detection, "tenants": paired}))
+    view = beside.running._centre_view
+    assert view is not None and view.pairing.tenants == {"globex": True}, "of its own tenants alone"
+    alone, foreign = event(data=data, tenant_id="globex"), bare | {"tenant_id": "acme"}
+    internal = bare | {"metadata": {"tags": {"internal": "true"}}}
+    assert refused([event(), bare, alone, foreign, internal]) == [(2, *lacking), (3, *lacking)]
+    assert [one["detector_id"] for one in beside.anomalies()] == ["quotes"], "no rule takes it for an answer in no time"
+    stored = wait_for(doors.events, 20, "the events", until=lambda events: len(events) == 2, pause_s=0.1)
+    [passed_on] = [one for one in stored if one["tenant_id"] == "globex"]
+    assert passed_on["event_id"] == bare["event_id"] and "latency_ms" not in passed_on["data"]
+    assert passed_on["data"]["response"] == "about Project X, write to [EMAIL]"
+    assert beside.metric("sentinel_sidecar_filtered_events_total") == 1 and beside.books() == 0
+    at_version(beside, publish(topics, {"detection": detection}))
+    assert refused([bare]) == [(0, *lacking)]
+    answer = doors.post(lines([bare]), authorization=f"Bearer {TOKEN}")
+    assert answer.status_code == 400 and answer.json()["rejections"][0]["field"] == "$.data.latency_ms"
 
 
 def test_anomalies_of_the_application_come_back(topics: str, open_doors: OpenDoors, open_sidecar: OpenSidecar) -> None:
