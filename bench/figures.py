@@ -75,6 +75,14 @@ def steady(progress: Sequence[tuple[float, int]], total: int, window: tuple[floa
     return Steady((window[1] - window[0]) * total / (end - begin), begin, end)
 
 
+def expected(progress: Sequence[tuple[float, int]], now_s: float) -> float:
+    """Events that will have been taken by `now_s`, should the rate of the last two samples have held; before there are three, only what is known."""
+    if len(progress) < 3:
+        return float(progress[-1][1]) if progress else 0.0
+    (before_s, before), (last_s, last) = progress[-2:]
+    return last + (last - before) * (now_s - last_s) / (last_s - before_s) if last_s > before_s else float(last)
+
+
 def _rising(progress: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
     """The last sample before the first event (that is where counting starts), and every one that moved on."""
     kept: list[tuple[float, int]] = []

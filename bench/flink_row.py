@@ -14,6 +14,7 @@ import uuid
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from bench.figures import expected
 from bench.row import Row, take_rates
 from bench.sampling import ENGINE, Sampler, service_roots
 from bench.stack import BenchStack
@@ -64,7 +65,8 @@ def run_job(stack: BenchStack, row: Row, module: str, args: list[str], job: str,
                 print(f"  {row.name}: {count:,} of {filled.events:,}", file=sys.stderr)
             elif latest and count == 0 and progress[-1][1] == 0:
                 progress[-1] = (latest["trigger_timestamp"] / 1000, 0)
-            if filled.events < SHORT_RUN and now - asked_at > 1.0:
+            # Near its expected end a run asks too: else its length would be a multiple of the interval.
+            if (filled.events < SHORT_RUN or expected(progress, now) >= filled.events) and now - asked_at > 1.0:
                 asked_at = now
                 with contextlib.suppress(StackError, OSError):
                     rest.call(f"/jobs/{job_id}/checkpoints", {"checkpointType": "CONFIGURED"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.figures import compare_outliers, interpolate, merged_progress, percentile, steady, summary
+from bench.figures import compare_outliers, expected, interpolate, merged_progress, percentile, steady, summary
 from bench.report import render
 from bench.zscore import EMPTY, WARM_UP, Baseline, is_outlier, learn, scaled_log
 
@@ -37,6 +37,12 @@ def test_a_run_that_never_reached_the_window_has_no_rate() -> None:
         steady([(0.0, 0), (1.0, 500)], 1000)
     with pytest.raises(ValueError, match="0 of 10"):
         steady([], 10)
+
+
+def test_a_run_is_expected_to_go_on_as_it_went_last() -> None:
+    assert expected([], 9.0) == 0.0
+    assert expected([(0.0, 0), (10.0, 100)], 20.0) == 100.0
+    assert expected([(0.0, 0), (10.0, 100), (20.0, 400)], 25.0) == 550.0
 
 
 def test_interpolation_stays_inside_the_samples() -> None:
@@ -76,20 +82,21 @@ def test_the_table_shows_the_share_of_the_bare_read() -> None:
         "load_before": [0.1],
     }
     rows = [
-        {"name": "bare-decode", "what": "bare", "command": "c", "events": 1000, "rate": 200.0},
+        {"name": "bare-decode", "what": "bare", "command": "c", "events": 1000, "rate": 200.0, "wall_s": 10.0},
         {
             "name": "standalone",
             "what": "all",
             "command": "c",
             "events": 1000,
             "rate": 50.0,
+            "wall_s": 25.0,
             "outliers": {"found": 1, "planted": 2, "extra": [], "same": False},
             "details": {"state": {"bytes a key and detector": 812}},
         },
         {"name": "latency", "what": "end to end", "command": "c", "details": {"event_to_anomaly_ms": {"p50": 12.0}}},
     ]
     text = render({"begun": "now", "command": "c", "machine": machine, "rows": rows})
-    assert "| standalone | all | 1,000 | 50 | 0.25 |" in text and "1 of 2" in text
+    assert "| standalone | all | 1,000 | 50 | 0.25 | 25.0 | 40 | 0.40 |" in text and "1 of 2" in text
     assert "| event_to_anomaly_ms p50 | 12.00 |" in text
     assert "**standalone**: all" in text and "| state bytes a key and detector | 812 |" in text, "a row with events has details too"
     assert "**bare-decode**" not in text
