@@ -103,7 +103,11 @@ class TaskManager(_FlinkProcess):
 
         heap = size("framework.heap.size", "task.heap.size")
         direct = size("framework.off-heap.size", "task.off-heap.size", "network.max")
-        return ["-Xms128m", f"-Xmx{heap}", f"-XX:MaxDirectMemorySize={direct}", f"-XX:MaxMetaspaceSize={size('jvm-metaspace.size')}"]
+        # The whole heap from the start, as Flink's own scripts give it: a heap that grows clamps the young generation to a third of what it has
+        # by then. Metaspace likewise: growing it means full collections, while the job starts.
+        metaspace = size("jvm-metaspace.size")
+        sizes = [f"-Xms{heap}", f"-Xmx{heap}", f"-XX:MetaspaceSize={metaspace}", f"-XX:MaxMetaspaceSize={metaspace}"]
+        return [*sizes, f"-XX:MaxDirectMemorySize={direct}"]
 
     def healthy(self) -> bool:
         return self._id in self.rest.task_managers()

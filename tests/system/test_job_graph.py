@@ -58,6 +58,13 @@ def test_single_events_share_their_interpreter_with_nobody(stack: Stack, job: st
     assert len(workers) == slots * (shared + of_the_hop)
 
 
+def test_the_young_generation_has_what_is_configured(stack: Stack) -> None:
+    # A heap that may grow clamps the young generation to a third of what it begins with, and full collections stop every task.
+    (manager,) = stack.rest.call("/taskmanagers")["taskmanagers"]
+    heap = stack.rest.call(f"/taskmanagers/{manager['id']}")["metrics"]
+    assert heap["heapCommitted"] == heap["heapMax"]
+
+
 def test_the_live_view_shows_what_is_read(stack: Stack, segments: Segments) -> None:
     gauges, start_ms = JobGauges(stack.endpoints.flink_rest_url), segments.take(1)
 
