@@ -29,7 +29,8 @@ def _throughput(rows: list[dict[str, Any]], all_rows: list[dict[str, Any]]) -> s
     bare_row: dict[str, Any] = next((row for row in all_rows if row["name"] == "bare-decode"), {})
     bare, bare_whole = bare_row.get("rate", 0.0), _whole(bare_row)
     lines = [
-        "| Row | What | Events | Events/s, steady | of bare | Whole run, s | Events/s | of bare | CPU s per million | Memory, MiB | Checkpoints | Restarts | Outliers |",
+        "| Row | What | Events | Events/s, steady | of bare | Whole run, s | Events/s | of bare "
+        "| CPU s per million | Memory, MiB | Checkpoints | Restarts | Outliers |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for row in rows:
