@@ -13,7 +13,7 @@ import os
 import random
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,8 +42,7 @@ DOORS = ("http", "grpc", "otlp-http", "otlp-grpc")
 JOBS = ("ingestion", "indexing")
 AMQP = "amqp"
 QUEUES = {policy: f"planted-{policy}" for policy in POLICIES}
-OF_THE_STACK = POLICIES[0]
-"""Whose queue the stack's own gateway reads."""
+"""The stack's own gateway reads that of the first policy."""
 
 
 class Outcome(NamedTuple):
@@ -82,12 +81,11 @@ def outcome(stack: Stack, receivers: Receivers, queue: str | None, tmp_path_fact
         (folder / "queue").write_text(queue)
     with ExitStack() as until_end:
         with ThreadPoolExecutor() as beside:
-            submitted = beside.submit(lambda: [stack.ensure(job) for job in JOBS])
-            for gateway in beside.map(lambda policy: _gateway(stack, policy, queue, folder), POLICIES if queue is not None else ()):
-                if gateway is not None:
-                    until_end.callback(gateway.stop)
+            submitted: Future[Any] = beside.submit(lambda: [stack.ensure(job) for job in JOBS])
+            others = [beside.submit(_gateway, stack, policy, queue, folder, until_end) for policy in POLICIES[1:] if queue is not None]
             _configure(stack, receivers, queue, folder)
-            submitted.result()
+            for started in (submitted, *others):
+                started.result()
         yield _planted_and_searched(stack, receivers, queue, folder)
     with ThreadPoolExecutor() as beside:
         list(beside.map(lambda job: stack.sentinel("jobs", "cancel", job, timeout_s=120, ok=False), JOBS))
@@ -127,16 +125,15 @@ def _doors_of(policy: str, queue: str | None, folder: Path) -> dict[str, Any]:
     return {"tenants": tenants, "ingestion": ingestion}
 
 
-def _gateway(stack: Stack, policy: str, queue: str | None, folder: Path) -> GatewayProcess | None:
-    """A gateway beside the stack's that reads the queue of a policy; None for the queue that the stack's reads."""
-    if policy == OF_THE_STACK:
-        return None
-    return GatewayProcess(stack.endpoints.kafka_bootstrap, folder / policy, json.dumps(_doors_of(policy, queue, folder)))
+def _gateway(stack: Stack, policy: str, queue: str | None, folder: Path, until_end: ExitStack) -> None:
+    """A gateway beside the stack's that reads the queue of a policy."""
+    gateway = GatewayProcess(stack.endpoints.kafka_bootstrap, folder / policy, json.dumps(_doors_of(policy, queue, folder)))
+    until_end.callback(gateway.stop)
 
 
 def _configure(stack: Stack, receivers: Receivers, queue: str | None, folder: Path) -> None:
     """The policies are in force in the jobs, and in a gateway that was started anew."""
-    config = configuration(receivers) | _doors_of(OF_THE_STACK, queue, folder)
+    config = configuration(receivers) | _doors_of(POLICIES[0], queue, folder)
     config["detection"]["detectors"]["items"][1]["config"]["patterns"] = [{"id": "quoted", "pattern": planted.QUOTED}]
     stack.apply(config, "planted.yaml")
     before = stack.pid("gateway")
