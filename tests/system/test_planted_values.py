@@ -81,7 +81,7 @@ def outcome(stack: Stack, receivers: Receivers, queue: str | None, tmp_path_fact
         (folder / "queue").write_text(queue)
     with ExitStack() as until_end:
         with ThreadPoolExecutor() as beside:
-            submitted: Future[Any] = beside.submit(lambda: [stack.ensure(job) for job in JOBS])
+            submitted: Future[Any] = beside.submit(lambda: list(map(stack.ensure, JOBS)))
             others = [beside.submit(_gateway, stack, policy, queue, folder, until_end) for policy in POLICIES[1:] if queue is not None]
             _configure(stack, receivers, queue, folder)
             for started in (submitted, *others):
