@@ -38,7 +38,7 @@ NOWHERE = "http://127.0.0.1:9/"
 
 def run(stack: BenchStack, row: Row, quick: bool) -> Row:
     """The rates of both, and what many live alerts cost both."""
-    records, live = (40_000, 5_000) if quick else (200_000, 100_000)
+    records, live = (40_000, 5_000) if quick else (600_000, 100_000)
     home = stack.layout.home
     # What the dispatcher does with them is measured by `bench.alert_crash` and `bench.notification_window`.
     sentinel(home, "up", "--no-dispatcher")
