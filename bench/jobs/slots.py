@@ -1,4 +1,4 @@
-"""A topology of the product with another parallelism than the configured one: `slots.py NUMBER MODULE`."""
+"""A topology of the product, configured as it is there, with another parallelism: `slots.py NUMBER MODULE`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import sys
 from importlib import import_module
 
 from jobs.stages import environment
+from services.stack.flink_conf import conf_dir, load
+from services.stack.submit import job_name
 
 
 def main() -> None:
     slots, module = sys.argv[1:]
+    # Submitted under this module's name, it would have the configuration of no topology.
+    environment._FIXED |= {key: str(value) for key, value in load(conf_dir() / f"{job_name(module)}.yaml").items()}
     environment._FIXED["parallelism.default"] = slots
     import_module(module).main()
 
