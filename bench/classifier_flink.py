@@ -1,6 +1,6 @@
 """The detection job with the injection classifier on: every event a prompt of 40 words. The aim is 15,000 events/s.
 
-The row is that of one attack in a hundred prompts; an attack costs ten times what a plain prompt costs, for its reasons and its anomaly, so one in
+The row is that of one attack in a hundred prompts; an attack costs several times what a plain prompt costs, for its reasons and its anomaly, so one in
 twenty is beside it in the details.
 """
 
