@@ -87,13 +87,13 @@ class ShardEngine:
             key = (pane.tenant_id, pane.application_id)
             application = self._applications.get(key) or self._admit(key, pane.start_ms)
             if application is None:
-                self.keys_refused += 1
+                self._refuse(key)
                 continue
             touched[key] = application
             if isinstance(pane, Pane):
                 if pane.model not in application.models:
                     if self._keys + 1 > self.max_keys:
-                        self.keys_refused += 1
+                        self._refuse(key)
                         continue
                     application.open_model(pane.model)
                     self._keys += 1
@@ -110,6 +110,13 @@ class ShardEngine:
         self._run_timers(watermark_ms + 1, found)
         self._took(perf_counter() - began, watermark_ms)
         return self._anomalies(found)
+
+    def _refuse(self, key: tuple[str, str]) -> None:
+        self.keys_refused += 1
+        if not self.keys_refused & (self.keys_refused - 1):
+            logger.error(
+                "%s|%s is not watched: its shard has %d keys (%d seconds of keys refused so far)", *key, self.max_keys, self.keys_refused
+            )
 
     def on_time(self, watermark_ms: int) -> list[Anomaly]:
         """Event time has come to the watermark: waiting panes and timers that it makes due.

@@ -212,7 +212,7 @@ def test_a_regex_that_cannot_run_in_linear_time_is_refused_with_its_place(patter
         runtime([rule("p", "pattern", fields=["prompt"], patterns=[{"id": "boom", "pattern": pattern}])])
 
 
-def test_far_more_keys_than_a_shard_may_hold_are_refused_and_the_first_ones_go_on() -> None:
+def test_far_more_keys_than_a_shard_may_hold_are_refused_and_the_first_ones_go_on(caplog: pytest.LogCaptureFixture) -> None:
     config = DetectorConfig(id="z", type="statistical", strategy="zscore", level="pane", metric="latency_ms", params={})
     engine = ShardEngine.from_state(None, RuntimeConfig(version=1, detectors=(config,)), max_keys=1_000)
     for begin in range(0, 100_000, 50_000):
@@ -222,3 +222,5 @@ def test_far_more_keys_than_a_shard_may_hold_are_refused_and_the_first_ones_go_o
     before = engine.keys_refused
     engine.on_panes([Pane("acme", "app-0", "m", START_MS + 1000, events=1)], START_MS + 5_000)
     assert engine.keys_refused == before
+    said = [record.getMessage() for record in caplog.records if "is not watched: its shard has 1000 keys" in record.getMessage()]
+    assert len(said) == 17, "at the 1st, 2nd, 4th … of them"
