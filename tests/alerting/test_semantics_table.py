@@ -11,7 +11,6 @@ from scenarios import SCENARIOS
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "alerting.md").read_text()
 ROWS = re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", DOCUMENT, re.MULTILINE)
-BAD_INPUT = re.findall(r"^\| (.+) \| (.+) \| (`test_.+) \|$", DOCUMENT.partition("\n## Bad input\n")[2], re.MULTILINE)
 TESTS = [
     f"{path.relative_to(ROOT)}::{name}"
     for path in sorted((ROOT / "tests").rglob("test_*.py"))
@@ -41,7 +40,10 @@ def test_a_row_says_how_and_names_tests_that_exist(row: tuple[str, str, str, str
     assert set(compared) <= {scenario.name for scenario in SCENARIOS}
 
 
-def test_every_kind_of_bad_input_has_its_tests() -> None:
-    assert len(BAD_INPUT) == 14
-    named = [place for *_, cell in BAD_INPUT for place in places(cell).items()]
+@pytest.mark.parametrize(("page", "count"), [("alerting.md", 14), ("anomalies.md", 15)])
+def test_every_kind_of_bad_input_has_its_tests(page: str, count: int) -> None:
+    section = (ROOT / "docs" / page).read_text().partition("\n## Bad input\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.+) \| (.+) \| (`test_.+) \|$", section, re.MULTILINE)
+    assert len(rows) == count
+    named = [place for *_, cell in rows for place in places(cell).items()]
     assert {name: found for name, found in named if len(found) != 1} == {}

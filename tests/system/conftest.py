@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.support.receivers import Receivers, running_receivers
 from tests.support.shield import RunningShield, running_shield
 from tests.support.stack import Stack, running_stack
 from tests.support.telemetry import Segments
+from tests.support.throwing import install
 
 # Event time only moves forward. The first ones work in stretches of the past; the trace is moved to end now; the last ones send at present.
 ORDER = (
@@ -21,6 +23,8 @@ ORDER = (
     "test_alert_controls",
     "test_escalation",
     "test_alert_definitions",
+    "test_behaviour",
+    "test_odd_data",
     "test_azure_replay",
     "test_bad_input",
     "test_ingestion",
@@ -51,9 +55,15 @@ def shield() -> Iterator[RunningShield]:
 
 
 @pytest.fixture(scope="session")
-def stack(receivers: Receivers, shield: RunningShield) -> Iterator[Stack]:
-    with running_stack(configuration(receivers, shield=shield.endpoint)) as running:
-        yield running
+def stack(receivers: Receivers, shield: RunningShield, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    packages = tmp_path_factory.mktemp("packages")
+    install(packages)
+    # Beside the product's own packages, as if it had been installed; without effect until a configuration names it.
+    known = [str(packages), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(known))
+        with running_stack(configuration(receivers, shield=shield.endpoint)) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")

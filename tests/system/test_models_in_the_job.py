@@ -1,8 +1,9 @@
-"""A model is trained on what the job stored, runs in shadow, and is promoted: all while the job runs."""
+"""A model is trained on what the job stored, runs in shadow, and is promoted, and outlives a cut successor: all while the job runs."""
 
 from __future__ import annotations
 
 import copy
+import json
 from uuid import uuid4
 
 import numpy as np
@@ -45,6 +46,18 @@ def _raised(stack: Stack, tenant: str) -> set[str]:
     return {row[0] for row in stack.rows(sql, tenant)}
 
 
+def _put_cut_version_in_force(stack: Stack, tenant: str) -> None:
+    """As after a disk that was full: the index names a version whose file is not whole. No command does that."""
+    stack.sentinel("models", "train", "kmeans", "--name", "panes", "--tenant", tenant, "--since", "2d")
+    (folder,) = (path.parent.parent for path in stack.home.rglob("panes/2/model.npz"))
+    whole = folder / "2" / "model.npz"
+    whole.write_bytes(whole.read_bytes()[:-200])
+    refused = stack.sentinel("models", "promote", "panes", "2", ok=False)
+    assert refused.returncode != 0 and b"the file was cut or altered" in refused.stderr
+    index = folder / "index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"promoted": 2}))
+
+
 def test_trained_on_stored_panes_shadowed_and_promoted_without_a_restart(stack: Stack, segments: Segments, receivers: Receivers) -> None:
     base = configuration(receivers)
     changed = copy.deepcopy(base)
@@ -73,6 +86,16 @@ def test_trained_on_stored_panes_shadowed_and_promoted_without_a_restart(stack: 
         stack.send_closed(_calls(tenant, start_ms, 10, 3, TROUBLE), start_ms, start_ms + 10 * MINUTE_MS)
         assert wait_for(lambda: _raised(stack, tenant), 180, "an anomaly of the promoted model", until=bool, pause_s=2.0) == {"panes/1"}
         assert _shadow(stack, tenant) == before
+
+        _put_cut_version_in_force(stack, tenant)
+        stack.apply(changed)
+        start_ms = segments.take(15)
+        stack.send_closed(_calls(tenant, start_ms, 10, 4, TROUBLE), start_ms, start_ms + 10 * MINUTE_MS)
+        again = "SELECT DISTINCT record -> 'labels' ->> 'model_version' FROM sentinel.anomalies WHERE tenant_id = %s AND first_seen >= to_timestamp(%s)"
+        found = wait_for(lambda: stack.rows(again, tenant, start_ms / 1000), 180, "an anomaly of the version before", until=bool, pause_s=2.0)
+        assert found == [("panes/1",)]
+        told = "version 1 stays in force"
+        assert any(told in path.read_text(errors="replace") for path in stack.layout.logs.glob("taskmanager*")), "the log says why"
         assert stack.rest.restarts(stack.job_id("standalone")) == 0
     finally:
         stack.apply(base)
