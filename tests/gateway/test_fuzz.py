@@ -1,6 +1,6 @@
 """Broken, mutated and random input at every door: no crash, no 5xx, and what is good still gets in.
 
-How much of it is `SENTINEL_FUZZ_ROUNDS`; `SENTINEL_FUZZ_ROUNDS=10000 python -m pytest -s tests/gateway/test_fuzz.py` prints the table of docs/ingestion.md.
+How much of it is `SENTINEL_FUZZ_ROUNDS`; `SENTINEL_FUZZ_ROUNDS=1000 python -m pytest -s tests/gateway/test_fuzz.py` prints the table of docs/ingestion.md.
 """
 
 from __future__ import annotations
