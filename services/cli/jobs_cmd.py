@@ -72,13 +72,20 @@ def cancel_job(name: Name) -> None:
 
 
 @app.command("savepoint")
-def savepoint(name: Name) -> None:
+def savepoint(
+    name: Name,
+    stop: Annotated[bool, typer.Option("--stop", help="End the job with it: what starts from it repeats nothing.")] = False,
+) -> None:
     """Write a savepoint of a running job and print its folder."""
     layout = Layout(default_home())
     rest, job_id = _find(layout, name)
-    request = rest.trigger_savepoint(job_id, (layout.data / "savepoints" / name).as_uri())
+    request = rest.trigger_savepoint(job_id, (layout.data / "savepoints" / name).as_uri(), stop=stop)
     while (location := rest.savepoint_result(job_id, request)) is None:
         time.sleep(0.2)
+    if stop:
+        unwant_job(layout, name)
+        while rest.job(job_id).state not in ENDED:
+            time.sleep(0.2)
     print(location.removeprefix("file://").removeprefix("file:"))
 
 

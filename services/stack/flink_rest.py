@@ -105,9 +105,10 @@ class FlinkRest:
         """Asks the job to cancel; its checkpoints stay."""
         self.call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
 
-    def trigger_savepoint(self, job_id: str, folder: str) -> str:
-        """Starts a savepoint below `folder` (a URI); returns the request id for `savepoint_result`."""
-        answer = self.call(f"/jobs/{job_id}/savepoints", {"target-directory": folder, "cancel-job": False})
+    def trigger_savepoint(self, job_id: str, folder: str, *, stop: bool = False) -> str:
+        """Starts a savepoint below `folder` (a URI); returns the request id for `savepoint_result`. With `stop` it is the last that the job does."""
+        path, body = ("stop", {"targetDirectory": folder}) if stop else ("savepoints", {"target-directory": folder, "cancel-job": False})
+        answer = self.call(f"/jobs/{job_id}/{path}", body)
         return str(answer["request-id"])
 
     def savepoint_result(self, job_id: str, request_id: str) -> str | None:
