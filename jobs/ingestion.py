@@ -17,7 +17,7 @@ JOB = "ingestion"
 def main() -> None:
     settings = JobSettings()
     snapshot = read_snapshot(settings.kafka)
-    environment, t_env = create_environment(JOB)
+    environment, t_env = create_environment(JOB, admission.state_backend(settings, snapshot))
     statements = t_env.create_statement_set()
 
     sources.telemetry(t_env, settings, JOB)

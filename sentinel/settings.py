@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +28,7 @@ class JobSettings(BaseSettings):
     idle_ms: int = Field(
         60_000, ge=100, description="after this long without records or pulses a partition no longer holds event time back"
     )
+    restored_backend: Literal["hashmap", "rocksdb"] | None = Field(None, description="state backend that wrote the checkpoint to start from")
     hop_delivery: str = Field("exactly-once", pattern="^(exactly-once|at-least-once)$", description="guarantee of the topics between jobs")
 
     @property

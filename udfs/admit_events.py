@@ -18,7 +18,7 @@ from sentinel.events.enrichment import Enrichment
 from sentinel.events.halves import REQUEST, Halves, strip_latency, without_latency
 from sentinel.events.model import PULSE, Event
 from sentinel.events.rejects import RefusedEventError, Reject, reject_from_error
-from sentinel.identity import record_event_id
+from sentinel.identity import once_key, record_event_id
 from sentinel.kafka_access import KafkaAccess
 from udfs.config_watch import ConfigWatch, watch
 from udfs.dead_letters import place_dead_letters
@@ -34,7 +34,7 @@ RESULT_TYPE: DataType = DataTypes.ROW(
     ]
 )
 """key: tenant|application, which keeps an application on one partition. event or dlq: the event as it goes on, or its dead letter; neither for an answer
-that goes by its request. once_key: tenant and event id, where the tenant wants each id once. part, halves: requests and answers to be paired
+that goes by its request. once_key: a digest of tenant and event id, where the tenant wants each id once. part, halves: requests and answers to be paired
 (`sentinel.events.halves`), in the row of the first."""
 
 
@@ -101,13 +101,13 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
 
     def _pass_on(self, row: int, event: Event, text: str, time_ms: int, out: Out, halves: Halves) -> None:
         out["key"][row] = f"{event.tenant_id}|{event.application_id}"
-        once_key = None
+        once = None
         # An event without an id of its producer has one of its place in Kafka, which no other has.
         if event.event_id is not None and event.tenant_id in self._watch.current.deduplicated_tenants:
-            once_key = out["once_key"][row] = f"{event.tenant_id}|{event.event_id}"
+            once = out["once_key"][row] = once_key(event.tenant_id, event.event_id)
         paired = halves.concern(event)
         if paired:
-            halves.add(row, event, text, time_ms, once_key)
+            halves.add(row, event, text, time_ms, once)
         if not paired or event.event_type == REQUEST:
             out["event"][row] = text
 
@@ -116,10 +116,12 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
     ) -> None:
         """An answer that does not say how long it took goes on when its request comes, and takes its dead letter along."""
         found = without_latency(value, reject, time_ms, self._enrichment.normaliser)
-        if found is None or found[1].event_id is None or not halves.concern(found[1]):
+        if found is None:
             return
         canonical, event = found
-        once = f"{event.tenant_id}|{event.event_id}" if event.tenant_id in self._watch.current.deduplicated_tenants else None
+        if event.event_id is None or not halves.concern(event):
+            return
+        once = once_key(event.tenant_id, event.event_id) if event.tenant_id in self._watch.current.deduplicated_tenants else None
         try:
             text = strip_latency(self._enrichment.finish(canonical, event))
         except RefusedEventError:

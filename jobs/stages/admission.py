@@ -7,10 +7,20 @@ from pyflink.table import StatementSet, StreamTableEnvironment
 
 from jobs.stages import kafka_sinks
 from jobs.stages.environment import border, view_of
+from sentinel.config.runtime import RuntimeConfig
 from sentinel.settings import JobSettings
 from udfs.admit_events import RESULT_TYPE, admit_events
 
 DEDUPLICATED_FOR = "10 min"
+
+
+def state_backend(settings: JobSettings, snapshot: bytes) -> dict[str, str]:
+    """RocksDB when a tenant wants each id once as the job starts: on the heap, a million ids leave no room for work. Else the heap, which is faster.
+
+    A job that goes on from a checkpoint keeps the backend that wrote it: neither reads what the other wrote.
+    """
+    wanted = "rocksdb" if RuntimeConfig.from_record(snapshot).deduplicated_tenants else "hashmap"
+    return {"state.backend.type": settings.restored_backend or wanted}
 
 
 def admitted(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes) -> DataStream:
@@ -39,8 +49,9 @@ def passed_on(t_env: StreamTableEnvironment, settings: JobSettings, statements: 
 def _once(t_env: StreamTableEnvironment) -> None:
     """Of the events whose tenant wants each id once: view `once` for the first of its id, view `duplicates` (tenant_id, event_time) for the others.
 
-    The state of the query is one number an id. It lives for ten minutes after the last event of that id: the time to live is set while the query is
-    translated; that of the other queries stays as it was. Counting instead of the planner's own deduplication keeps what is dropped in sight.
+    The state of the query is one number for the digest of an id. It lives for ten minutes after the last event of that id: the time to live is set
+    while the query is translated; that of the other queries stays as it was. Counting instead of the planner's own deduplication keeps what is
+    dropped in sight.
     """
     config = t_env.get_config()
     usual = config.get("table.exec.state.ttl", "")
@@ -56,5 +67,5 @@ def _once(t_env: StreamTableEnvironment) -> None:
     view_of(t_env, "counted", counted)
     t_env.execute_sql("CREATE TEMPORARY VIEW once AS SELECT `key`, `event`, event_time FROM counted WHERE place = 1")
     t_env.execute_sql("""
-        CREATE TEMPORARY VIEW duplicates AS SELECT SPLIT_INDEX(once_key, '|', 0) AS tenant_id, event_time FROM counted WHERE place > 1
+        CREATE TEMPORARY VIEW duplicates AS SELECT SPLIT_INDEX(`key`, '|', 0) AS tenant_id, event_time FROM counted WHERE place > 1
     """)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyflink.common import Configuration, Types
 from pyflink.common.typeinfo import RowTypeInfo
 from pyflink.datastream import DataStream, KeyedStream, OutputTag, StreamExecutionEnvironment
@@ -27,11 +29,13 @@ _FIXED = {
 }
 
 
-def create_environment(job_name: str) -> tuple[StreamExecutionEnvironment, StreamTableEnvironment]:
-    """The stream environment of a job, and the table environment on top of it."""
+def create_environment(
+    job_name: str, options: Mapping[str, str] | None = None
+) -> tuple[StreamExecutionEnvironment, StreamTableEnvironment]:
+    """The stream environment of a job, and the table environment on top of it. `options` of Flink go before those of flink-conf/."""
     configuration = Configuration()
     configuration.set_string("pipeline.name", job_name)
-    for key, value in _FIXED.items():
+    for key, value in (_FIXED | dict(options or {})).items():
         configuration.set_string(key, value)
     environment = StreamExecutionEnvironment.get_execution_environment(configuration)
     return environment, StreamTableEnvironment.create(environment)

@@ -18,7 +18,7 @@ from services.stack.paths import Layout
 from services.stack.ports import HOST
 from services.stack.service import SHORT_LIVED, Context, java_flags, log4j_flags
 from services.stack.state import require_state
-from services.stack.wanted import WantedJob, newest_checkpoint, want_job, wanted_jobs
+from services.stack.wanted import WantedJob, backend_of, newest_checkpoint, want_job, wanted_jobs
 
 Say = Callable[[str], None]
 """Receives one progress line."""
@@ -89,7 +89,9 @@ def _run_client(context: Context, name: str, module: str, args: Sequence[str], s
     folder = layout.run / "client" / name
     config = flink_conf.job_config(context, job_name(module), name)
     restore: list[str] = []
+    backend = None
     if start is not None:
+        backend = backend_of(start)
         restore = ["-s", start.resolve().as_uri(), *(["-n"] if drop_unclaimed else [])]
     flink_conf.link_lib(context)
     flink_conf.write(config, folder)
@@ -103,7 +105,7 @@ def _run_client(context: Context, name: str, module: str, args: Sequence[str], s
         try:
             done = subprocess.run(
                 command,
-                env=flink_conf.flink_environment(context, folder),
+                env=flink_conf.flink_environment(context, folder) | ({"SENTINEL_RESTORED_BACKEND": backend} if backend else {}),
                 cwd=layout.home,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -63,6 +63,15 @@ def want_service(layout: Layout, name: str, wanted: bool) -> None:
         write_atomically(layout.services_file, json.dumps(names))
 
 
+def backend_of(checkpoint: Path) -> str | None:
+    """State backend, `rocksdb` or `hashmap`, that wrote a checkpoint; None for a savepoint, which both read, and where nothing is."""
+    metadata = checkpoint / "_metadata"
+    if not checkpoint.name.startswith("chk-") or not metadata.is_file():
+        return None
+    # A RocksDB is a folder of files, one of which is its manifest.
+    return "rocksdb" if b"MANIFEST-" in metadata.read_bytes() else "hashmap"
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
     """Newest completed checkpoint below a job's checkpoint folder (job ids change at every submission), or None.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ from sentinel.config.runtime import RuntimeConfig
 from sentinel.events.enrichment import Enrichment
 from sentinel.events.halves import halves_of
 from sentinel.events.model import PULSE
+from sentinel.identity import once_key
 from sentinel.kafka_access import KafkaAccess
 from tests.support.telemetry import request, response
 from udfs.admit_events import AdmitEvents
@@ -57,7 +59,7 @@ def test_each_id_once_is_the_tenants_choice(wants: bool) -> None:
     content = response(NOW, "acme", "chat")
     nameless = {name: item for name, item in content.items() if name != "event_id"}
     found = _admit([content, nameless, response(NOW, "other", "chat")], f"tenants: {{acme: {{deduplicateEvents: {str(wants).lower()}}}}}")
-    assert found["once_key"].tolist() == [f"acme|{content['event_id']}" if wants else None, None, None]
+    assert found["once_key"].tolist() == [once_key("acme", uuid.UUID(content["event_id"])) if wants else None, None, None]
     assert json.loads(found["event"][1])["event_id"]
 
 

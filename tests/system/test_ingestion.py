@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import time
 import uuid
 from typing import Any
 
 import pytest
 
+from services.stack.wanted import backend_of, newest_checkpoint
 from tests.support.configuration import configuration
 from tests.support.receivers import Receivers
 from tests.support.stack import Stack
@@ -145,3 +148,27 @@ def test_an_answer_that_nothing_completes_is_a_dead_letter(stack: Stack, events:
         return sorted(json.loads(base64.b64decode(letter["original_base64"]))["application_id"] for letter in own)
 
     wait_for(letters, 90, "the dead letters", until=lambda found: found == ["answered", "lost", "lost"])
+
+
+def test_an_id_stays_known_when_the_taskmanager_is_killed(stack: Stack, events: dict[str, dict[str, Any]]) -> None:
+    """What passed before is in the checkpoint: each of the two events, sent once more, is a duplicate."""
+    passed = [content for content in events["all"]["events"] if content["tenant_id"] == ONCE]
+    before = wait_for(lambda: stack.counters(ONCE).get("duplicate", 0), 60, "the copies of before", until=lambda found: found >= 2)
+    start = end_offsets(stack.endpoints.kafka_bootstrap, "llm-events")
+    os.kill(stack.pid("taskmanager"), signal.SIGKILL)
+    now_ms = round(time.time() * 1000)
+    other = response(now_ms, ONCE, "after")
+    stack.produce([record(content, now_ms) for content in [*passed, other]])
+
+    def applications() -> set[str]:
+        stored = [one.json() for one in stack.topic("llm-events", start) if one.value.startswith(b"{")]
+        return {content["application_id"] for content in stored if content["tenant_id"] == ONCE}
+
+    wait_for(applications, 180, "the event that is new", pause_s=1.0)
+    wait_for(lambda: stack.counters(ONCE)["duplicate"], 90, "the copies to be dropped", until=lambda found: found >= before + 2)
+    assert applications() == {"after"} and stack.counters(ONCE)["duplicate"] == before + 2
+    job = stack.job_id("ingestion")
+    wait_for(lambda: stack.rest.restarts(job), 30, "Flink to count the restart")
+    checkpoints = {name: newest_checkpoint(stack.layout.checkpoints(name)) for name in ("ingestion", "standalone")}
+    assert {name: folder and backend_of(folder) for name, folder in checkpoints.items()} == {"ingestion": "rocksdb", "standalone": "hashmap"}
+    assert "RocksDB" in stack.rest.call(f"/jobs/{job}/checkpoints/config")["state_backend"]
