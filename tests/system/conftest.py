@@ -23,7 +23,7 @@ ORDER = (
     "test_alert_controls",
     "test_escalation",
     "test_alert_definitions",
-    "test_behaviour",
+    "test_behaviour_in_the_job",
     "test_odd_data",
     "test_azure_replay",
     "test_bad_input",
