@@ -48,7 +48,7 @@ KEYS = 1_000
 TOPIC = "llm-telemetry"
 SMALL_EVENTS = 200_000
 """For an engine that would take half an hour for the whole topic."""
-SCALE_KEYS = (100, 10_000, 100_000)
+SCALE_KEYS = (100, 10_000, 100_000, 1_000_000)
 RESULTS = project_root() / "bench" / "results"
 
 

@@ -27,7 +27,7 @@ def main() -> None:
 
     rows = inspected(t_env, settings, snapshot)
     panes.blocks(t_env, rows)
-    panes.shards(t_env, config, snapshot, detect=True, roll_up=False)
+    panes.shards(t_env, settings, config, snapshot, detect=True, roll_up=False)
     detection.event_findings(t_env)
     anomalies = detection.correlated(t_env, config, snapshot, route=False)
     outputs.anomalies(t_env, settings, anomalies, statements, hop=True)

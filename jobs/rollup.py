@@ -21,7 +21,7 @@ def main() -> None:
 
     sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
     panes.blocks(t_env, inspected(t_env, settings, snapshot))
-    panes.shards(t_env, configuration(t_env, settings, JOB), snapshot, detect=False, roll_up=True)
+    panes.shards(t_env, settings, configuration(t_env, settings, JOB), snapshot, detect=False, roll_up=True)
     rollups.rollups(t_env, settings, statements)
     rollups.counters(t_env, settings, statements, refusals=False)
 

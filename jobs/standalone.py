@@ -35,7 +35,7 @@ def main() -> None:
     outputs.refusals(t_env, settings, statements)
 
     panes.blocks(t_env, rows)
-    panes.shards(t_env, config, snapshot, detect=True, roll_up=True)
+    panes.shards(t_env, settings, config, snapshot, detect=True, roll_up=True)
     rollups.rollups(t_env, settings, statements)
     rollups.counters(t_env, settings, statements)
 

@@ -41,9 +41,9 @@ _decoder = msgspec.msgpack.Decoder(tuple[int, bytes])
 class ShardPanes(BroadcastConfiguration):
     """In: rows of `INPUT_TYPE`, keyed by shard. Out: rows of `OUTPUT_TYPE`; beside them `MINUTES` and `LATE`."""
 
-    def __init__(self, snapshot: bytes, detect: bool, roll_up: bool) -> None:
+    def __init__(self, snapshot: bytes, detect: bool, roll_up: bool, max_keys: int) -> None:
         super().__init__(snapshot)
-        self._detect, self._roll_up = detect, roll_up
+        self._detect, self._roll_up, self._max_keys = detect, roll_up, max_keys
         # A shard lives as long as this instance, its state is written at each call; a restore makes new instances.
         self._shards: dict[int, Shard] = {}
         self._timers: dict[int, int] = {}
@@ -85,7 +85,8 @@ class ShardPanes(BroadcastConfiguration):
 
     def _restored(self, config: RuntimeConfig | None) -> Shard:
         snapshot, entries = self._journal.read()
-        shard = Shard(config, self._roll_up) if snapshot is None else Shard.from_state(snapshot, config, self._roll_up)
+        about = (config, self._roll_up, self._max_keys)
+        shard = Shard(*about) if snapshot is None else Shard.from_state(snapshot, *about)
         for time_ms, block in map(_decoder.decode, entries):
             # What came of it has left before the checkpoint.
             if block:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentinel.detection.engine import MAX_KEYS
 from sentinel.kafka_access import KafkaAccess
 
 
@@ -27,6 +28,9 @@ class JobSettings(BaseSettings):
     lateness_ms: int = Field(2_000, ge=0, description="how far out of order events of a partition may arrive")
     idle_ms: int = Field(
         60_000, ge=100, description="after this long without records or pulses a partition no longer holds event time back"
+    )
+    keys_per_shard: int = Field(
+        MAX_KEYS, ge=1, description="applications and models that each of 32 shards watches; further ones are counted, and not watched"
     )
     restored_backend: Literal["hashmap", "rocksdb"] | None = Field(None, description="state backend that wrote the checkpoint to start from")
     hop_delivery: str = Field("exactly-once", pattern="^(exactly-once|at-least-once)$", description="guarantee of the topics between jobs")

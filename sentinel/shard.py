@@ -12,7 +12,7 @@ import msgspec
 
 from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
-from sentinel.detection.engine import ShardEngine
+from sentinel.detection.engine import MAX_KEYS, ShardEngine
 from sentinel.detection.facts import Fact
 from sentinel.detection.state import StateError, check_version
 from sentinel.minute_rollups import Minute, MinuteRollups
@@ -35,8 +35,8 @@ class Results(NamedTuple):
 class Shard:
     """One shard. Without a configuration it has no detectors; with `roll_up` it makes minutes."""
 
-    def __init__(self, config: RuntimeConfig | None, roll_up: bool) -> None:
-        self._engine = None if config is None else ShardEngine.from_state(None, config)
+    def __init__(self, config: RuntimeConfig | None, roll_up: bool, max_keys: int = MAX_KEYS) -> None:
+        self._engine = None if config is None else ShardEngine.from_state(None, config, max_keys)
         self._tally = UserTally()
         self._minutes = MinuteRollups() if roll_up else None
 
@@ -82,20 +82,20 @@ class Shard:
         return _encoder.encode([STATE_VERSION, engine, self._tally.waiting(), minutes])
 
     @classmethod
-    def from_state(cls, state: bytes, config: RuntimeConfig | None, roll_up: bool) -> Shard:
+    def from_state(cls, state: bytes, config: RuntimeConfig | None, roll_up: bool, max_keys: int = MAX_KEYS) -> Shard:
         """The shard as it was at `to_state`, under the given configuration.
 
         Raises:
             StateError: when the bytes are no state of this version.
         """
-        shard = cls(config, roll_up)
+        shard = cls(config, roll_up, max_keys)
         try:
             decoded: Any = msgspec.msgpack.decode(state)
         except msgspec.DecodeError as error:
             raise StateError(f"shard of {len(state)} bytes is not msgpack: {error}") from error
         engine, waiting, minutes = check_version(decoded, STATE_VERSION, "shard")
         if config is not None:
-            shard._engine = ShardEngine.from_state(engine, config)
+            shard._engine = ShardEngine.from_state(engine, config, max_keys)
         shard._tally = UserTally((start, msgspec.convert(counts, UserCounts)) for start, counts in waiting)
         if shard._minutes is not None and minutes is not None:
             shard._minutes.from_state(minutes)

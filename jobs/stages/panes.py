@@ -7,6 +7,7 @@ from pyflink.table import StreamTableEnvironment
 
 from jobs.stages.environment import keyed_rows, side_output, view_of
 from operators import shard_panes
+from sentinel.settings import JobSettings
 
 
 def blocks(t_env: StreamTableEnvironment, inspected: DataStream) -> None:
@@ -25,13 +26,15 @@ def blocks(t_env: StreamTableEnvironment, inspected: DataStream) -> None:
     """)
 
 
-def shards(t_env: StreamTableEnvironment, configuration: BroadcastStream, snapshot: bytes, detect: bool, roll_up: bool) -> None:
+def shards(
+    t_env: StreamTableEnvironment, settings: JobSettings, configuration: BroadcastStream, snapshot: bytes, *, detect: bool, roll_up: bool
+) -> None:
     """Views `pane_findings`, `minutes` and `late_minutes` of view `shard_blocks`.
 
     `pane_findings` are anomalies of the detectors, rows as in `event_findings` and whether they are of a model in shadow mode.
     """
     keyed = keyed_rows(t_env, "SELECT shard, end_ms, late, blocks FROM shard_blocks", shard_panes.INPUT_TYPE)
-    operator = shard_panes.ShardPanes(snapshot, detect, roll_up)
+    operator = shard_panes.ShardPanes(snapshot, detect, roll_up, settings.keys_per_shard)
     found = keyed.connect(configuration).process(operator, output_type=shard_panes.OUTPUT_TYPE).name("panes of a shard").uid("shard-panes")
     view_of(t_env, "pane_findings", found)
     if roll_up:
