@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from bench.row import Row
+from sentinel.events.columns import columns_of
 from sentinel.events.decode import decode_batch
 from sentinel.events.enrichment import Enrichment
 from sentinel.events.model import Event
@@ -29,12 +32,13 @@ def costs() -> dict[str, float]:
         for value in values
     ]
     table = PriceTable(prices)
+    names, times = whole.new_names(), np.full(EVENTS, now_ms)
     return {
         "reference: decode and validate": _best(lambda: decode_batch(values, [now_ms] * EVENTS)),
         "nothing to do, policy mask": _best(lambda: _all(whole.finish, values, events)),
         "nothing to do, policy off": _best(lambda: _all(off.finish, values, events)),
         "an e-mail address in each, masked": _best(lambda: _all(whole.finish, private, decode_batch(private, [now_ms] * EVENTS).events)),
-        "in place, for a job that keeps no text": _best(lambda: whole.enrich(events)),
+        "names, costs, columns, for a job that keeps no text": _best(lambda: columns_of(events, times, names, whole.cost_of)),
         "one price": _best(lambda: [table.cost("gpt-4o", 1_000, 500, None) for _ in range(EVENTS)]),
     }
 

@@ -17,7 +17,8 @@ from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import columns_of
 from sentinel.events.decode import decode_batch
-from sentinel.events.folding import Folder
+from sentinel.events.folding import fold
+from sentinel.events.names import Names
 from sentinel.pane_blocks import PaneBlock
 from sentinel.shard import Shard
 from sentinel.timestamps import from_rfc3339
@@ -36,7 +37,7 @@ class Found(NamedTuple):
 
 def detect(stream: TimedStream, config: RuntimeConfig) -> Iterator[Found]:
     """Every finding in the order of time. Raises ValueError when an event is refused: the figures would be about other traffic."""
-    rules, folder = EventRules(config), Folder()
+    rules, names = EventRules(config), Names()
     shards: dict[int, Shard] = {}
     for begin_ms, chunk in _chunks(stream):
         times = [timed.ts_ms for timed in chunk]
@@ -45,12 +46,12 @@ def detect(stream: TimedStream, config: RuntimeConfig) -> Iterator[Found]:
             raise ValueError(f"{len(decoded.rejects)} generated events were refused, the first: {decoded.rejects[0]}")
         blocks: dict[int, list[tuple[int, PaneBlock]]] = {}
         if decoded.events:
-            columns = columns_of(decoded.events, np.array(times)[decoded.rows])
+            columns = columns_of(decoded.events, np.array(times)[decoded.rows], names)
             ids = [event.event_id or uuid.UUID(int=0) for event in decoded.events]
             found = rules.evaluate(decoded.events, columns, ids, times[-1])
             for anomaly in found:
                 yield Found(anomaly, from_rfc3339(anomaly.first_seen))
-            for number, block in folder.fold(columns, ids, rules.facts(decoded.events, columns, ids, found)):
+            for number, block in fold(columns, ids, rules.facts(decoded.events, columns, ids, found)):
                 blocks.setdefault(block.start_ms + 1000, []).append((number, block))
         for end_ms in range(begin_ms + 1000, begin_ms + CHUNK_MS + 1, 1000):
             said = [

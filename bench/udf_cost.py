@@ -16,7 +16,7 @@ from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import Columns, columns_of, joined
 from sentinel.events.decode import decode_batch
 from sentinel.events.enrichment import Enrichment
-from sentinel.events.folding import Folder
+from sentinel.events.folding import fold
 from sentinel.pane_blocks import to_text
 from services.traffic.bulk import bulk_events
 from udfs.inspect_events import CHUNK
@@ -38,7 +38,8 @@ class _Hop:
 
     def __init__(self) -> None:
         config = RuntimeConfig.from_snapshot(1, default_config().config.to_snapshot())
-        self.rules, self.enrichment, self.folder = EventRules(config), Enrichment.of(config), Folder()
+        self.rules, self.enrichment = EventRules(config), Enrichment.of(config)
+        self.names = self.enrichment.new_names()
         self.spent: dict[str, float] = {}
 
     def batch(self, values: list[bytes], times: list[int]) -> None:
@@ -48,14 +49,20 @@ class _Hop:
         for begin in range(0, len(values), CHUNK):
             part = slice(begin, begin + CHUNK)
             decoded = self._timed("decode and validate", decode_batch, values[part], times[part], normaliser=self.enrichment.normaliser)
-            self._timed("enrich", self.enrichment.enrich, decoded.events)
-            columns = self._timed("columns", columns_of, decoded.events, np.array(times[part])[decoded.rows])
+            columns = self._timed(
+                "names, costs, columns",
+                columns_of,
+                decoded.events,
+                np.array(times[part])[decoded.rows],
+                self.names,
+                self.enrichment.cost_of,
+            )
             new_ids = [event.event_id or uuid.UUID(int=0) for event in decoded.events]
             found = self._timed("rules", self.rules.evaluate, decoded.events, columns, new_ids, times[0])
             self._timed("facts", self.rules.facts, decoded.events, columns, new_ids, found)
             parts.append(columns)
             ids += new_ids
-        blocks = self._timed("fold into panes and users", self.folder.fold, joined(parts), ids)
+        blocks = self._timed("fold into panes and users", fold, joined(parts), ids)
         self._timed("blocks as text", lambda: [to_text(block) for _, block in blocks])
 
     def _timed(self, name: str, step: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

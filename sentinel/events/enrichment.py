@@ -14,8 +14,10 @@ from sentinel.anomaly import Anomaly
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.events.known_keys import has_unknown_keys
 from sentinel.events.model import Data, Event
+from sentinel.events.names import Names
 from sentinel.events.normalisation import NormalisationSettings, Normaliser
 from sentinel.events.rejects import RefusedEventError
+from sentinel.memo import Memo
 from sentinel.pricing.table import PriceTable, PricingSettings
 from sentinel.privacy.policy import PrivacySettings
 from sentinel.privacy.redaction import Redactor, add_counts
@@ -57,7 +59,8 @@ class Enrichment:
         self.normaliser = Normaliser(normalisation)
         self._redactor = Redactor.or_masking(privacy)
         self._prices = PriceTable(pricing)
-        self._users: dict[tuple[str, str], str] = {}
+        self._users: Memo[tuple[str, str], str] = Memo(self._user, _MOST_USERS)
+        """(tenant, user id) → the id without personal data; most users come again and again."""
         self.redacted_events = 0
         self.redacted_values: dict[str, int] = {}
 
@@ -92,21 +95,14 @@ class Enrichment:
         except (orjson.JSONEncodeError, RecursionError) as error:
             raise RefusedEventError("$", "a document of at most 100 levels", str(error)) from None
 
-    def enrich(self, events: Iterable[Event]) -> None:
-        """Model, cost and user id of decoded events in place, for a job that keeps no text of them. Below a microsecond an event."""
-        names = self._prices.canonical
-        for event in events:
-            data = event.data
-            model = data.model
-            if model is not None and (name := names(model)) is not model:
-                data.model = name
-            if not data.cost and data.status == "success":
-                changes = self.cost_changes(data)
-                if changes:
-                    data.cost = changes["cost"]
-            metadata = event.metadata
-            if metadata is not None and metadata.user_id:
-                metadata.user_id = self._user(metadata.user_id, event.tenant_id)
+    def new_names(self) -> Names:
+        """Numbers for names as they travel on: models under their known name, user ids without personal data."""
+        return Names(self._prices.canonical.__getitem__, self._user)
+
+    def cost_of(self, data: Data) -> float | None:
+        """The cost of a successful call that names none, or 0, for a job that keeps no text of it: computed, where it can be."""
+        changes = self.cost_changes(data)
+        return changes["cost"] if changes else data.cost
 
     def redact_anomalies(self, anomalies: Iterable[Anomaly]) -> None:
         """The texts of findings, which quote what they found."""
@@ -122,7 +118,7 @@ class Enrichment:
         data = event.data
         changes: dict[str, Any] = {}
         model = data.model
-        if model is not None and (name := self._prices.canonical(model)) != model:
+        if model is not None and (name := self._prices.canonical[model]) != model:
             changes = {"model": name, "model_sent": model}
         if not data.cost and data.status == "success":
             changes.update(self.cost_changes(data))
@@ -136,7 +132,7 @@ class Enrichment:
         tokens = (data.total_tokens or 0) + (data.prompt_tokens or 0) + (data.completion_tokens or 0)
         if not tokens or data.cost_source is not None or not self._prices.settings.enabled:
             return {}
-        model = self._prices.canonical(data.model) if data.model is not None else None
+        model = self._prices.canonical[data.model] if data.model is not None else None
         cost = self._prices.cost(model, data.prompt_tokens, data.completion_tokens, data.total_tokens)
         reason = cost.reason if data.cost is None or cost.reason is None else f"{cost.reason}; the event said 0 with tokens"
         return {"cost": cost.usd, "cost_source": cost.source, "cost_reason": reason}
@@ -151,7 +147,7 @@ class Enrichment:
             ids.append(metadata.session_id)
             if metadata.tags:
                 texts += metadata.tags.values()
-            if metadata.user_id and self._user(metadata.user_id, tenant) != metadata.user_id:
+            if metadata.user_id and self._users[tenant, metadata.user_id] != metadata.user_id:
                 return True
         # Ids are new with every event, full of digits, and rarely more than that.
         texts += [text for text in ids if text and ("@" in text or text[0] == "+" or "%40" in text)]
@@ -172,15 +168,9 @@ class Enrichment:
         add_counts(self.redacted_values, counts)
         return bool(counts)
 
-    def _user(self, user: str, tenant: str) -> str:
-        """A user id without personal data; most users come again and again."""
-        key = (tenant, user)
-        known = self._users.get(key)
-        if known is None:
-            if len(self._users) >= _MOST_USERS:
-                self._users.clear()
-            known = self._users[key] = self._redactor.redact_id(user, tenant).text
-        return known
+    def _user(self, key: tuple[str, str]) -> str:
+        tenant, user = key
+        return self._redactor.redact_id(user, tenant).text
 
 
 def _redact_id(redactor: Redactor, owner: dict[str, Any], name: str, tenant: str, counts: dict[str, int]) -> None:

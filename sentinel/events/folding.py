@@ -11,124 +11,78 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
-import xxhash
 
 from sentinel.detection.facts import Fact
 from sentinel.events.columns import Columns, FloatColumn, IntColumn
+from sentinel.events.names import NOBODY
 from sentinel.pane_blocks import EXEMPLARS, ID_BYTES, PANE_SUMS, PaneBlock, UserCounts
 from sentinel.panes import HISTOGRAM_BUCKETS, HISTOGRAM_FIRST_MS, HISTOGRAM_GROWTH, LOG_SCALE, PANE_WIDTH_MS, shard_of
 
-_KNOWN_LIMIT = 200_000
 _QUANTITY_TOTALS = (PANE_SUMS.index("latency_sum_us"), PANE_SUMS.index("token_sum"), PANE_SUMS.index("cost_sum_nano"))
 """The sums whose largest single value is kept, in the order of `EXEMPLARS`."""
 
-Key = tuple[str, str, str]
+
+def fold(columns: Columns, event_ids: Sequence[uuid.UUID], facts: Iterable[Fact] = ()) -> list[tuple[int, PaneBlock]]:
+    """(shard, partial panes of one second) of the batch, one entry for each shard and second that it touches; facts of its events beside them."""
+    names, numbers = columns.names, columns.key_numbers
+    seconds = columns.times_ms // PANE_WIDTH_MS
+    first_second = int(seconds.min())
+    seconds -= first_second
+    # Sorted by shard, second and key, so that each block is one run of rows.
+    span, known = int(seconds.max()) + 1, len(names.keys)
+    combined = (names.shards[numbers] * span + seconds) * known + numbers
+    order = np.argsort(combined, kind="stable")
+    ordered = combined[order]
+    bounds = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    sums, histograms, maxima, ids = _fold_rows(columns, order, bounds, event_ids)
+    blocks = ordered[bounds] // known
+    starts = np.flatnonzero(np.concatenate(([True], blocks[1:] != blocks[:-1])))
+    row_keys = [names.keys[number] for number in numbers[order[bounds]].tolist()]
+    users = _fold_users(columns, seconds)
+    facts_of: dict[tuple[int, int], list[Fact]] = {}
+    for fact in facts:
+        place = (shard_of(fact.tenant_id, fact.application_id), fact.start_ms // PANE_WIDTH_MS - first_second)
+        facts_of.setdefault(place, []).append(fact)
+    found: list[tuple[int, PaneBlock]] = []
+    for begin, end in pairwise([*starts.tolist(), len(bounds)]):
+        shard, second = divmod(int(blocks[begin]), span)
+        block = PaneBlock(
+            start_ms=(first_second + second) * PANE_WIDTH_MS,
+            keys=row_keys[begin:end],
+            sums=sums[begin:end],
+            histograms=histograms[begin:end],
+            maxima=maxima[begin:end],
+            ids=ids[begin:end],
+            users=users.get((shard, second), []),
+            facts=facts_of.get((shard, second), []),
+        )
+        found.append((shard, block))
+    return found
 
 
-class _Codes(dict[Key, int]):
-    """Key → a small number that it keeps, so that keys group as integers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keys_by_code: list[Key] = []
-        self.shards = np.empty(1024, np.int64)
-
-    def __missing__(self, key: Key) -> int:
-        code = self[key] = len(self.keys_by_code)
-        self.keys_by_code.append(key)
-        if code == len(self.shards):
-            self.shards = np.concatenate((self.shards, np.empty_like(self.shards)))
-        self.shards[code] = shard_of(key[0], key[1])
-        return code
-
-
-class _UserHashes(dict[str, int]):
-    """User → 64-bit hash, the same in every process."""
-
-    def __missing__(self, user: str) -> int:
-        number = self[user] = xxhash.xxh64_intdigest(user.encode("utf-8", "surrogatepass")) - 2**63
-        return number
-
-
-class Folder:
-    """Folds batches; it remembers nothing but the numbers that it gave to keys and users."""
-
-    def __init__(self) -> None:
-        self._codes = _Codes()
-        self._hashes = _UserHashes()
-
-    def fold(self, columns: Columns, event_ids: Sequence[uuid.UUID], facts: Iterable[Fact] = ()) -> list[tuple[int, PaneBlock]]:
-        """(shard, partial panes of one second) of the batch, one entry for each shard and second that it touches; facts of its events beside them."""
-        if len(self._codes) > _KNOWN_LIMIT:
-            self._codes = _Codes()
-        codes = np.array([self._codes[key] for key in columns.keys], np.int64)
-        seconds = columns.times_ms // PANE_WIDTH_MS
-        first_second = int(seconds.min())
-        seconds -= first_second
-        shards = self._codes.shards[codes]
-        # Sorted by shard, second and key, so that each block is one run of rows.
-        span = int(seconds.max()) + 1
-        combined = (shards * span + seconds) * len(self._codes) + codes
-        order = np.argsort(combined, kind="stable")
-        ordered = combined[order]
-        bounds = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-        sums, histograms, maxima, ids = _fold_rows(columns, order, bounds, event_ids)
-        blocks = ordered[bounds] // len(self._codes)
-        starts = np.flatnonzero(np.concatenate(([True], blocks[1:] != blocks[:-1])))
-        keys = self._codes.keys_by_code
-        row_keys = [keys[code] for code in codes[order[bounds]].tolist()]
-        users = self._users(columns, seconds)
-        facts_of: dict[tuple[int, int], list[Fact]] = {}
-        for fact in facts:
-            facts_of.setdefault((shard_of(fact.tenant_id, fact.application_id), fact.start_ms // PANE_WIDTH_MS - first_second), []).append(
-                fact
-            )
-        found: list[tuple[int, PaneBlock]] = []
-        for begin, end in pairwise([*starts.tolist(), len(bounds)]):
-            shard, second = divmod(int(blocks[begin]), span)
-            block = PaneBlock(
-                start_ms=(first_second + second) * PANE_WIDTH_MS,
-                keys=row_keys[begin:end],
-                sums=sums[begin:end],
-                histograms=histograms[begin:end],
-                maxima=maxima[begin:end],
-                ids=ids[begin:end],
-                users=users.get((shard, second), []),
-                facts=facts_of.get((shard, second), []),
-            )
-            found.append((shard, block))
-        return found
-
-    def _users(self, columns: Columns, seconds: IntColumn) -> dict[tuple[int, int], list[UserCounts]]:
-        """Events by user of each application and second, by shard and second, of the events that name a user."""
-        named = [row for row, user in enumerate(columns.users) if user]
-        if not named:
-            return {}
-        if len(self._hashes) > _KNOWN_LIMIT:
-            self._hashes = _UserHashes()
-        users = [columns.users[row] for row in named]
-        applications: dict[tuple[str, str], int] = {}
-        number = applications.setdefault
-        codes = np.array([number((key[0], key[1]), len(applications)) for key in (columns.keys[row] for row in named)], np.int64)
-        groups = seconds[named] * len(applications) + codes
-        hashes = np.array([self._hashes[user] for user in users], np.int64)
-        order = np.lexsort((hashes, groups))
-        groups, hashes = groups[order], hashes[order]
-        bounds = np.flatnonzero(np.concatenate(([True], (hashes[1:] != hashes[:-1]) | (groups[1:] != groups[:-1]))))
-        counts = np.diff(np.append(bounds, len(order))).astype(np.uint32)
-        groups, hashes = groups[bounds], hashes[bounds]
-        names = [users[row] for row in order[bounds].tolist()]
-        starts = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1]))).tolist()
-        known = list(applications)
-        found: dict[tuple[int, int], list[UserCounts]] = {}
-        for begin, end in pairwise([*starts, len(bounds)]):
-            second, application = divmod(int(groups[begin]), len(known))
-            tenant_id, application_id = known[application]
-            part = UserCounts(
-                tenant_id, application_id, hashes[begin:end].tobytes(), counts[begin:end].tobytes(), "\n".join(names[begin:end])
-            )
-            found.setdefault((shard_of(tenant_id, application_id), second), []).append(part)
-        return found
+def _fold_users(columns: Columns, seconds: IntColumn) -> dict[tuple[int, int], list[UserCounts]]:
+    """Events by user of each application and second, by shard and second, of the events that name a user."""
+    named = np.flatnonzero(columns.user_numbers != NOBODY)
+    if not len(named):
+        return {}
+    names, numbers = columns.names, columns.user_numbers[named]
+    hashes = names.user_hashes[numbers]
+    applications = len(names.applications)
+    groups = seconds[named] * applications + names.key_applications[columns.key_numbers[named]]
+    order = np.lexsort((hashes, groups))
+    groups, hashes = groups[order], hashes[order]
+    bounds = np.flatnonzero(np.concatenate(([True], (hashes[1:] != hashes[:-1]) | (groups[1:] != groups[:-1]))))
+    counts = np.diff(np.append(bounds, len(order))).astype(np.uint32)
+    groups, hashes = groups[bounds], hashes[bounds]
+    users = [names.users[number] for number in numbers[order[bounds]].tolist()]
+    starts = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1]))).tolist()
+    found: dict[tuple[int, int], list[UserCounts]] = {}
+    for begin, end in pairwise([*starts, len(bounds)]):
+        second, application = divmod(int(groups[begin]), applications)
+        tenant_id, application_id = names.applications[application]
+        part = UserCounts(tenant_id, application_id, hashes[begin:end].tobytes(), counts[begin:end].tobytes(), "\n".join(users[begin:end]))
+        found.setdefault((shard_of(tenant_id, application_id), second), []).append(part)
+    return found
 
 
 def _fold_rows(

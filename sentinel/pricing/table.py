@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from sentinel.memo import Memo
+
 PREFIXES = frozenset(
     (
         "openai",
@@ -76,16 +78,8 @@ class PriceTable:
     def __init__(self, settings: PricingSettings = PricingSettings()) -> None:  # noqa: B008 - immutable
         self.settings = settings
         self._rates: dict[str, _Rates | None] = {}
-        self._names: dict[str, str] = {}
-
-    def canonical(self, model: str) -> str:
+        self.canonical: Memo[str, str] = Memo(self._canonical, _MOST_MODELS)
         """The name under which a model is known: an alias of the configuration, else without the provider before it where the rest is known."""
-        name = self._names.get(model)
-        if name is None:
-            if len(self._names) >= _MOST_MODELS:
-                self._names.clear()
-            name = self._names[model] = self._canonical(model)
-        return name
 
     def cost(self, model: str | None, prompt_tokens: int | None, completion_tokens: int | None, total_tokens: int | None) -> Cost:
         """The cost of one call in USD, rounded to 1e-9."""

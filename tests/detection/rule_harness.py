@@ -19,7 +19,7 @@ from sentinel.detection.failures import Failures
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import columns_of
 from sentinel.events.decode import decode_batch
-from sentinel.events.folding import Folder
+from sentinel.events.folding import fold
 from sentinel.pane_blocks import from_texts, to_text
 from sentinel.panes import Pane, UserPane
 
@@ -87,7 +87,7 @@ class Job:
         facts = self.rules.facts(decoded.events, columns, ids, found)
         self.found += found
         self.facts += facts
-        for _, block in Folder().fold(columns, ids, facts):
+        for _, block in fold(columns, ids, facts):
             block = from_texts(to_text(block))
             self.take([*block.panes(), *block.facts])
 

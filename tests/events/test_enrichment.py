@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sentinel.anomaly import Anomaly
+from sentinel.events.columns import columns_of
 from sentinel.events.decode import decode_batch
 from sentinel.events.enrichment import Enrichment
 from sentinel.events.known_keys import has_unknown_keys
@@ -119,7 +122,7 @@ def test_a_document_too_deep_to_look_through_is_refused() -> None:
         ENRICHMENT.finish(value, _decoded(value))
 
 
-def test_decoded_events_in_place() -> None:
+def test_columns_of_a_job_that_keeps_no_text() -> None:
     enrichment = Enrichment(PrivacySettings(), PricingSettings(models={"model-*": OwnPrice(1, 2)}))
     contents = [
         response(NOW, "acme", "chat", cost=None),
@@ -128,9 +131,10 @@ def test_decoded_events_in_place() -> None:
     ]
     contents[0]["metadata"] = {"user_id": "jane@example.org"}
     events = [_decoded(json.dumps(content).encode()) for content in contents]
-    enrichment.enrich(events)
+    columns = columns_of(events, np.zeros(3, np.int64), enrichment.new_names(), enrichment.cost_of)
+    assert columns.cost.tolist() == [pytest.approx(0.0002), pytest.approx(math.nan, nan_ok=True), 0.002]
     assert [one.data.cost for one in events] == [pytest.approx(0.0002), None, 0.002]
-    assert events[0].metadata is not None and str(events[0].metadata.user_id).startswith("[EMAIL#")
+    assert columns.users[0].startswith("[EMAIL#") and columns.users[1:] == ["", ""]
 
 
 def test_a_finding_quotes_no_personal_data() -> None:

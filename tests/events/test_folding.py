@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sentinel.events.columns import columns_of
 from sentinel.events.decode import decode_batch
-from sentinel.events.folding import Folder
+from sentinel.events.folding import fold
 from sentinel.pane_blocks import PANE_SUMS, PaneBlock, from_texts, merge, to_text
 from sentinel.panes import LOG_SCALE, Pane, UserPane, histogram_bucket, shard_of
 from sentinel.user_tally import UserTally
@@ -72,7 +72,7 @@ def folded(batch: list[dict[str, Any]], first: int = 0) -> list[tuple[int, PaneB
     decoded = decode_batch([encoded(call, first + number) for number, call in enumerate(batch)], times, NOW)
     assert not decoded.rejects
     columns = columns_of(decoded.events, np.array(times, np.int64))
-    return Folder().fold(columns, [event.event_id or uuid.UUID(int=0) for event in decoded.events])
+    return fold(columns, [event.event_id or uuid.UUID(int=0) for event in decoded.events])
 
 
 def collected(*parts: list[tuple[int, PaneBlock]]) -> list[PaneBlock]:

@@ -42,13 +42,13 @@ def test_prices_of_the_configuration_go_first() -> None:
     table = PriceTable(settings)
     assert table.cost("gpt-4o", 1_000_000, 1_000_000, None) == Cost(3.0, "configuration")
     assert table.cost("aurora-mini", 1_000_000, 0, None) == Cost(5.0, "configuration")
-    assert table.canonical("chat-prod") == "gpt-4o"
+    assert table.canonical["chat-prod"] == "gpt-4o"
 
 
 def test_names_of_models() -> None:
-    assert [TABLE.canonical(name) for name in ("openai/gpt-4o", "GPT-4o", "gpt-4o")] == ["gpt-4o"] * 3
+    assert [TABLE.canonical[name] for name in ("openai/gpt-4o", "GPT-4o", "gpt-4o")] == ["gpt-4o"] * 3
     # What is not known stays as it is.
-    assert [TABLE.canonical(name) for name in ("openai/nope", "My-Model", "team/gpt-4o")] == ["openai/nope", "My-Model", "team/gpt-4o"]
+    assert [TABLE.canonical[name] for name in ("openai/nope", "My-Model", "team/gpt-4o")] == ["openai/nope", "My-Model", "team/gpt-4o"]
 
 
 def test_a_wrong_price_is_refused() -> None:

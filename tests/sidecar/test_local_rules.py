@@ -58,6 +58,8 @@ def test_findings_are_those_of_the_jobs(doors: Doors, open_sidecar: OpenSidecar)
     assert beside.metric('sentinel_sidecar_anomalies_total{detector="slow-calls",severity="critical"}') == 1
     beside.send([slow() for _ in range(3)])
     assert beside.metric('sentinel_sidecar_anomalies_total{detector="slow-calls",severity="critical"}') <= 2, "one a window of five minutes"
+    # Else they would reach the topic while the next test looks at it.
+    wait_for(doors.events, 20, "all that was sent", lambda stored: len(stored) == 6, pause_s=0.1)
 
 
 def _snapshot(endpoint: str) -> dict[str, Any]:
