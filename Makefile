@@ -26,7 +26,7 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@echo "setup 2/4: uv" >&2
 	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1'
-	@echo "setup 3/4: locked packages (about 1.7 GB on disk)" >&2
+	@echo "setup 3/4: locked packages (about 1.9 GB on disk)" >&2
 	@# Compiled once: where Python may not write bytecode, every worker would compile a thousand modules before it starts.
 	@$(BIN)/uv pip sync --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@echo "setup 4/4: the sentinel command" >&2
