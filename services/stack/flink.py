@@ -9,7 +9,8 @@ import uuid
 from abc import abstractmethod
 from pathlib import Path
 
-from services.stack import flink_conf
+from services.stack import flink_conf, flink_jars
+from services.stack.class_archive import ClassArchive
 from services.stack.flink_rest import FlinkRest
 from services.stack.ports import HOST
 from services.stack.service import Service, java_flags, log4j_flags
@@ -37,7 +38,7 @@ class _FlinkProcess(Service):
         return flink_conf.cluster_config(self.context)
 
     def prepare(self) -> None:
-        flink_conf.link_lib(self.context)
+        flink_jars.link_lib(self.context)
         flink_conf.write(self._config(), self._conf)
 
     def environment(self) -> dict[str, str]:
@@ -56,7 +57,8 @@ class _FlinkProcess(Service):
             *str(config["env.java.opts.all"]).split(),
             *str(config.get(self.java_options_key, "")).split(),
             *log4j_flags(self.log_file),
-            *("-cp", str(self.context.layout.cache / "flink-lib" / "*"), self.main_class, "--configDir", str(self._conf)),
+            *ClassArchive.of(self.context).flags(),
+            *("-cp", flink_jars.joined_class_path(self.context), self.main_class, "--configDir", str(self._conf)),
         ]
 
 

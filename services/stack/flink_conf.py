@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from services.stack.errors import StackError
+from services.stack.flink_jars import wheel
 from services.stack.paths import project_root
 from services.stack.service import Context
 
@@ -91,34 +92,13 @@ def write(config: Config, folder: Path) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config, width=10_000))
 
 
-def link_lib(context: Context) -> Path:
-    """FLINK_LIB_DIR: links to the wheel's jars, its Python jar (which the wheel keeps off the class path) and the connectors."""
-    import pyflink
-
-    wheel = Path(pyflink.__file__).parent
-    jars = [*wheel.glob("lib/*.jar"), *wheel.glob("opt/flink-python-*.jar"), *(context.layout.cache / "flink").glob("*.jar")]
-    folder = context.layout.cache / "flink-lib"
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = {jar.name: jar for jar in jars}
-    for link in folder.iterdir():
-        if link.name not in wanted or link.readlink() != wanted[link.name]:
-            link.unlink()
-    for name, jar in wanted.items():
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(jar)
-    return folder
-
-
 def flink_environment(context: Context, folder: Path) -> dict[str, str]:
     """Environment of a Flink JVM with `folder` as its FLINK_CONF_DIR."""
-    import pyflink
-
-    wheel = Path(pyflink.__file__).parent
     return context.environment() | {
-        "FLINK_HOME": str(wheel),
+        "FLINK_HOME": str(wheel()),
         "FLINK_CONF_DIR": str(folder),
         "FLINK_LIB_DIR": str(context.layout.cache / "flink-lib"),
-        "FLINK_OPT_DIR": str(wheel / "opt"),
-        "FLINK_PLUGINS_DIR": str(wheel / "plugins"),
+        "FLINK_OPT_DIR": str(wheel() / "opt"),
+        "FLINK_PLUGINS_DIR": str(wheel() / "plugins"),
         "FLINK_LOG_DIR": str(context.layout.logs),
     }

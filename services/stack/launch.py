@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from services.stack.errors import StackError
-from services.stack.flink_conf import link_lib
+from services.stack.flink_jars import link_lib
 from services.stack.jars import Progress, cache_dir, fetch_all, link_class_path, read_lock
 from services.stack.java import java_home
 from services.stack.locks import file_lock

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.stack import flink_conf
+from services.stack.client import TIME_LIMIT_S, run_client
 from services.stack.errors import StackError
-from services.stack.flink_rest import ENDED, FlinkRest, innermost
+from services.stack.flink_rest import ENDED, FlinkRest
 from services.stack.java import java_home
 from services.stack.locks import file_lock
 from services.stack.paths import Layout
 from services.stack.ports import HOST
-from services.stack.service import SHORT_LIVED, Context, java_flags, log4j_flags
+from services.stack.service import Context
 from services.stack.state import require_state
-from services.stack.wanted import WantedJob, backend_of, newest_checkpoint, want_job, wanted_jobs
+from services.stack.wanted import WantedJob, newest_checkpoint, want_job, wanted_jobs
 
 Say = Callable[[str], None]
 """Receives one progress line."""
 
-CLIENT_TIME_LIMIT_S = 240.0
 MAX_RESTARTS_WHILE_WAITING = 5
 
 
@@ -70,7 +67,7 @@ def submit(
     state = require_state(layout)
     context = Context(layout, state.ports, java_home())
     rest = FlinkRest(f"http://{HOST}:{state.ports['flink']}")
-    with file_lock(layout.run / "submit.lock", "submitting a job", CLIENT_TIME_LIMIT_S):
+    with file_lock(layout.run / "submit.lock", "submitting a job", TIME_LIMIT_S):
         known = wanted_jobs(layout).get(name)
         listed = {job.job_id: job for job in rest.jobs()}
         current = listed.get(known.job_id) if known and known.job_id else None
@@ -79,62 +76,9 @@ def submit(
                 return Submitted(name, current.job_id, None)
             raise StackError(f"Job {name} is running already ({current.job_id}); cancel it with 'sentinel jobs cancel {name}' first.")
         start = restore or (None if fresh else newest_checkpoint(layout.checkpoints(name)))
-        job_id = _run_client(context, name, module, args, start, drop_unclaimed)
+        job_id = run_client(context, name, module, args, start, drop_unclaimed)
         want_job(layout, WantedJob(name=name, module=module, args=list(args), job_id=job_id))
     return Submitted(name, job_id, start)
-
-
-def _run_client(context: Context, name: str, module: str, args: Sequence[str], start: Path | None, drop_unclaimed: bool = False) -> str:
-    layout = context.layout
-    folder = layout.run / "client" / name
-    config = flink_conf.job_config(context, job_name(module), name)
-    restore: list[str] = []
-    backend = None
-    if start is not None:
-        backend = backend_of(start)
-        restore = ["-s", start.resolve().as_uri(), *(["-n"] if drop_unclaimed else [])]
-    flink_conf.link_lib(context)
-    flink_conf.write(config, folder)
-    log_file = layout.logs / f"submit-{name}.log"
-    command = [context.java, "-Xmx512m", *SHORT_LIVED, *java_flags(context), *str(config["env.java.opts.all"]).split()]
-    command += [*log4j_flags(layout.logs / "client.log"), "-cp", str(layout.cache / "flink-lib" / "*")]
-    # Flink puts the script's folder on the Python path, so it has one of its own: kafka.py beside this file would hide the package.
-    script = Path(__file__).parent / "topology_client" / "run_topology.py"
-    command += ["org.apache.flink.client.cli.CliFrontend", "run", "-d", *restore, "-py", str(script), module, *args]
-    with log_file.open("w") as output:
-        try:
-            done = subprocess.run(
-                command,
-                env=flink_conf.flink_environment(context, folder) | ({"SENTINEL_RESTORED_BACKEND": backend} if backend else {}),
-                cwd=layout.home,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=CLIENT_TIME_LIMIT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise StackError(f"The client of job {name} was not done after {CLIENT_TIME_LIMIT_S:.0f} s (log: {log_file}).") from None
-    text = log_file.read_text(errors="replace")
-    ids = re.findall(r"Job has been submitted with JobID ([0-9a-f]{32})", text)
-    if done.returncode != 0:
-        raise StackError(f"Job {name} could not be submitted: {client_error(text)} (log: {log_file}).")
-    if not ids:
-        raise StackError(f"The client of job {name} ended without submitting a job; {module} must execute exactly one (log: {log_file}).")
-    return str(ids[-1])
-
-
-def client_error(output: str) -> str:
-    """The root cause in the output of a failed client: the innermost Java or Python error."""
-    java = re.findall(r"^Caused by: (.+)$", output, re.MULTILINE)
-    python = re.findall(r"^(?:[\w.]+(?:Error|Exception|Exit)|SystemExit): .+$", output, re.MULTILINE)
-    python = [line for line in python if not line.startswith(("org.", "java."))]
-    if python and not python[-1].startswith("py4j."):
-        return str(python[-1])
-    if java:
-        inner = [line for line in java if "ProgramAbortException" not in line and "Python process exits" not in line]
-        return str((inner or java)[-1])
-    return innermost(output)
 
 
 def wait_running(layout: Layout, name: str, say: Say, time_limit_s: float = 180.0) -> None:

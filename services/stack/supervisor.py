@@ -16,6 +16,7 @@ import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from services.stack.class_archive import ArchiveMaker
 from services.stack.errors import StackError
 from services.stack.flink import JobManager, TaskManager
 from services.stack.java import java_home
@@ -55,6 +56,7 @@ class Supervisor:
         moved = {name: documented[name] for name in shown if ports[name] != documented[name]}
         self._state = State(supervisor=ProcessRef.of(os.getpid()), started=time.time(), ports=ports, moved=moved, services={})
         self._keeper = JobKeeper(layout, self._context)
+        self._archive_maker = ArchiveMaker(self._context)
 
     def run(self) -> None:
         """Returns after SIGTERM or SIGINT, when every child has ended."""
@@ -88,6 +90,7 @@ class Supervisor:
             self._follow_optional()
             flink = [self._runners["jobmanager"], self._runners["taskmanager"]]
             self._keeper.look(flink_healthy=all(runner.state.status == "healthy" for runner in flink))
+            self._archive_maker.look()
             if self._keeper.errors != self._state.job_errors:
                 self._publish()
 
@@ -126,6 +129,7 @@ class Supervisor:
     def _shut_down(self) -> None:
         self._phase("stopping")
         self._keeper.stop()
+        self._archive_maker.stop()
         for group in STOP_ORDER:
             threads = [threading.Thread(target=self._runners[name].stop) for name in group if name in self._runners]
             for thread in threads:

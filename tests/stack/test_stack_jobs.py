@@ -6,7 +6,8 @@ from pathlib import Path
 import pyflink
 import pytest
 
-from services.stack import flink_conf
+from services.stack import flink_conf, flink_jars
+from services.stack.client import client_error
 from services.stack.errors import StackError
 from services.stack.flink import JobManager, TaskManager
 from services.stack.flink_rest import innermost
@@ -15,7 +16,7 @@ from services.stack.opensearch import OpenSearch
 from services.stack.paths import Layout
 from services.stack.ports import WISHES
 from services.stack.service import Context
-from services.stack.submit import client_error, job_name, module_of
+from services.stack.submit import job_name, module_of
 from services.stack.wanted import WantedJob, newest_checkpoint, unwant_job, want_job, want_service, wanted_jobs, wanted_services
 
 
@@ -85,9 +86,9 @@ def test_class_path_has_the_python_jar_and_follows_changes(context: Context) -> 
     connectors = context.layout.cache / "flink"
     connectors.mkdir()
     (connectors / "old.jar").write_bytes(b"")
-    folder = flink_conf.link_lib(context)
+    folder = flink_jars.link_lib(context)
     (connectors / "old.jar").rename(connectors / "new.jar")
-    names = {path.name for path in flink_conf.link_lib(context).iterdir()}
+    names = {path.name for path in flink_jars.link_lib(context).iterdir()}
     assert "new.jar" in names and "old.jar" not in names
     assert any(name.startswith("flink-python-") for name in names) and all(path.exists() for path in folder.iterdir())
 
