@@ -22,7 +22,7 @@ from bench.alertmanager import Alertmanager, batches_of
 from bench.figures import steady, summary
 from bench.flink_row import run_job
 from bench.row import Row
-from bench.sampling import cpu_seconds, pss_bytes, service_roots, tree
+from bench.sampling import FORK_SERVER, cpu_seconds, pss_bytes, service_roots, tree
 from bench.stack import BenchStack, sentinel
 from bench.topic import Filled, end_offset, recreate
 from services.traffic.kafka_out import KafkaSender
@@ -92,7 +92,8 @@ def _live(stack: BenchStack, live: int, quick: bool) -> dict[str, Any]:
         found["anomaly_to_notification_ms"] = _latency(stack, notified, live, 10 if quick else LATENCY_S)
         found["request_to_in_force_ms"] = alert_controls.run(stack)
         time.sleep(15)
-        found["at_rest"] = _at_rest(service_roots(stack.layout)["taskmanager"], 10 if quick else REST_S)
+        roots = service_roots(stack.layout)
+        found["at_rest"] = _at_rest([pid for name, pid in roots.items() if name in ("taskmanager", FORK_SERVER)], 10 if quick else REST_S)
         found["checkpoint"] = _checkpoint(stack, job_id)
         found |= _killed(stack, notified, live * 2)
         found["restarts"] = stack.rest.job(job_id).restarts
@@ -131,9 +132,9 @@ def _note(values: list[bytes], seen: dict[str, float]) -> None:
         seen.setdefault(msgspec.json.decode(value)["group_labels"]["application_id"], time.time())
 
 
-def _at_rest(pid: int, seconds: float) -> dict[str, float]:
-    """CPU of a process tree over a while, in per cent of one core, and its memory."""
-    processes = tree(pid)
+def _at_rest(pids: list[int], seconds: float) -> dict[str, float]:
+    """CPU of process trees over a while, in per cent of one core, and their memory."""
+    processes = [process for pid in pids for process in tree(pid)]
     before = cpu_seconds(processes)
     time.sleep(seconds)
     return {"cpu_percent": round(100 * (cpu_seconds(processes) - before) / seconds, 1), "memory_mib": round(pss_bytes(processes) / 2**20)}
@@ -190,7 +191,7 @@ def _alertmanager(folder: Path, records: int, live: int, quick: bool) -> dict[st
             }
             if fingerprints == live:
                 time.sleep(0 if quick else 30)
-                figures["at_rest"] = _at_rest(manager.pid, 10 if quick else REST_S)
+                figures["at_rest"] = _at_rest([manager.pid], 10 if quick else REST_S)
         found[f"Alertmanager, {name}"] = figures
     shutil.rmtree(folder, ignore_errors=True)
     return found

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from bench.figures import expected
 from bench.row import Row, take_rates
-from bench.sampling import ENGINE, Sampler, service_roots
+from bench.sampling import ENGINE, FORK_SERVER, Sampler, service_roots
 from bench.stack import BenchStack
 from bench.topic import Filled, committed
 from services.stack.errors import StackError
@@ -36,7 +36,7 @@ def run_job(stack: BenchStack, row: Row, module: str, args: list[str], job: str,
     stack.cancel_all()
     group = f"bench-{row.name}-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": stack.bootstrap})
-    sampler = Sampler({name: pid for name, pid in service_roots(stack.layout).items() if name in (*ENGINE, "kafka", "postgres")})
+    sampler = Sampler({name: pid for name, pid in service_roots(stack.layout).items() if name in (*ENGINE, FORK_SERVER, "kafka", "postgres")})
     row.events = filled.events
     began = time.time()
     environment = {"SENTINEL_KAFKA_GROUP": group, "SENTINEL_TELEMETRY_TOPICS": filled.topic}

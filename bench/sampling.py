@@ -13,7 +13,8 @@ from services.stack.state import running_state
 
 ENGINE = ("taskmanager", "jobmanager")
 WORKERS = "python-workers"
-"""The TaskManager's children, counted apart from its JVM."""
+"""The TaskManager's children and the fork server that starts the workers, counted apart from the JVM."""
+FORK_SERVER = "forkserver"
 PSS_EVERY_S = 5.0
 
 
@@ -60,7 +61,7 @@ class Sampler:
 
     def __init__(self, roots: dict[str, int]) -> None:
         self._roots = roots
-        names = [*roots, *([WORKERS] if "taskmanager" in roots else [])]
+        names = [*(name for name in roots if name != FORK_SERVER), *([WORKERS] if "taskmanager" in roots else [])]
         self.cpu: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
         self.pss: dict[str, int] = dict.fromkeys(names, 0)
         """The highest seen, in bytes."""
@@ -73,8 +74,9 @@ class Sampler:
         if weigh:
             self._next_pss = now + PSS_EVERY_S
         trees = {name: tree(pid) for name, pid in self._roots.items()}
+        forked = trees.pop(FORK_SERVER, [])
         if "taskmanager" in trees:
-            trees["taskmanager"], trees[WORKERS] = trees["taskmanager"][:1], trees["taskmanager"][1:]
+            trees["taskmanager"], trees[WORKERS] = trees["taskmanager"][:1], trees["taskmanager"][1:] + forked
         for name, processes in trees.items():
             self.cpu[name].append((now, cpu_seconds(processes)))
             if weigh:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from services.stack import flink_conf, flink_jars
 from services.stack.class_archive import ClassArchive
 from services.stack.errors import StackError
 from services.stack.flink_rest import innermost
+from services.stack.python_forks import python_of
 from services.stack.service import SHORT_LIVED, Context, java_flags, log4j_flags
 from services.stack.wanted import backend_of
 
@@ -50,7 +50,7 @@ def run_client(context: Context, name: str, module: str, args: Sequence[str], st
     java += ["run", "-d", *restore, "-c", "org.apache.flink.client.python.PythonGatewayServer"]
     # A script has its folder on the Python path, so it has one of its own: kafka.py beside this file would hide the package.
     script = Path(__file__).parent / "topology_client" / "run_topology.py"
-    python = [sys.executable, str(script), str(connection), module, *args]
+    python = [python_of(layout), str(script), str(connection), module, *args]
     log_file = layout.logs / f"submit-{name}.log"
     with log_file.open("w") as output:
         planner, topology = (_start(command, environment, layout.home, output) for command in (java, python))

@@ -12,6 +12,7 @@ import yaml
 from services.stack.errors import StackError
 from services.stack.flink_jars import wheel
 from services.stack.paths import project_root
+from services.stack.python_forks import python_of
 from services.stack.service import Context
 
 Config = dict[str, Any]
@@ -66,7 +67,7 @@ def cluster_config(context: Context) -> Config:
         "web.tmpdir": str(layout.tmp),
         "execution.checkpointing.dir": layout.checkpoints("unnamed").as_uri(),
         "execution.checkpointing.savepoint-dir": (layout.data / "savepoints").as_uri(),
-        "python.executable": sys.executable,
+        "python.executable": python_of(layout),
         "python.client.executable": sys.executable,
     }
 

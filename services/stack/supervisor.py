@@ -29,6 +29,7 @@ from services.stack.paths import Layout
 from services.stack.ports import WISHES
 from services.stack.postgres import Postgres
 from services.stack.processes import ProcessRef
+from services.stack.python_forks import ForkServer
 from services.stack.reservations import hold
 from services.stack.runner import Runner
 from services.stack.service import Context, Service
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 CORE: tuple[type[Service], ...] = (Kafka, Postgres, OpenSearch, JobManager, TaskManager)
 OPTIONAL: tuple[type[Service], ...] = (Dispatcher, Pulse, Gateway)
-STOP_ORDER = (("gateway",), ("dispatcher", "pulse"), ("jobmanager", "taskmanager"), ("kafka", "postgres", "opensearch"))
+STOP_ORDER = (("gateway",), ("dispatcher", "pulse"), ("jobmanager", "taskmanager"), ("kafka", "postgres", "opensearch", "forkserver"))
 
 
 class Supervisor:
@@ -64,6 +65,7 @@ class Supervisor:
             signal.signal(number, lambda *_: self._stop.set())
         for kind in CORE:
             self._add(kind)
+        self._add(ForkServer)
         for runner in list(self._runners.values()):
             runner.start()
         try:
@@ -84,7 +86,7 @@ class Supervisor:
             failed = [runner.state.detail for runner in core if runner.state.status == "failed"]
             if failed:
                 self._phase("failed", failed[0])
-            elif all(runner.state.status == "healthy" for runner in core):
+            elif all(runner.state.status == "healthy" for runner in core) and self._runners[ForkServer.name].state.status != "starting":
                 self._phase("ready")
         if self._state.phase == "ready":
             self._follow_optional()

@@ -10,6 +10,7 @@ import time
 import uuid
 from typing import Any
 
+import psutil
 import pytest
 
 from services.stack.wanted import backend_of, newest_checkpoint
@@ -155,7 +156,10 @@ def test_an_id_stays_known_when_the_taskmanager_is_killed(stack: Stack, events: 
     passed = [content for content in events["all"]["events"] if content["tenant_id"] == ONCE]
     before = wait_for(lambda: stack.counters(ONCE).get("duplicate", 0), 60, "the copies of before", until=lambda found: found >= 2)
     start = end_offsets(stack.endpoints.kafka_bootstrap, "llm-events")
+    forked = psutil.Process(stack.pid("forkserver")).children()
+    assert len(forked) >= 2, "the workers of the job"
     os.kill(stack.pid("taskmanager"), signal.SIGKILL)
+    wait_for(lambda: not any(worker.is_running() for worker in forked), 30, "the workers to end with their TaskManager")
     now_ms = round(time.time() * 1000)
     other = response(now_ms, ONCE, "after")
     stack.produce([record(content, now_ms) for content in [*passed, other]])
