@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import uuid
 from pathlib import Path
 
 from services.stack.paths import Layout
@@ -26,7 +27,8 @@ def python_of(layout: Layout) -> str:
     text = f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
     if not path.exists() or path.read_text() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name("python.new")
+        # JobManager and TaskManager are prepared at the same time.
+        scratch = path.with_name(f"python.{uuid.uuid4().hex}")
         scratch.write_text(text)
         scratch.chmod(0o700)
         scratch.replace(path)

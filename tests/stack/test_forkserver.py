@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +125,14 @@ def test_without_a_server_it_is_an_interpreter(tmp_path: Path) -> None:
     assert done.stdout.strip() == sys.executable
     with_space = Layout(tmp_path / "a b")
     assert python_of(with_space) == sys.executable, "Flink's script does not quote the interpreter"
+
+
+def test_services_that_are_prepared_at_once_share_the_interpreter(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(25):
+            layout = Layout(tmp_path / str(number))
+            assert set(pool.map(python_of, [layout] * 8)) == {str(layout.run / "python")}
+            assert [path.name for path in layout.run.iterdir()] == ["python"]
 
 
 def test_a_killed_server_takes_its_launchers_along(forks: Forks) -> None:
