@@ -64,6 +64,9 @@ class Runner(threading.Thread):
             child.wait()
         if self.is_alive() and threading.current_thread() is not self:
             self.join(10)
+            if self._child is not child:
+                # Started while it was told to stop.
+                self.kill()
         self._set("stopped")
 
     def kill(self) -> None:
@@ -82,8 +85,11 @@ class Runner(threading.Thread):
                 raise
             log.error("%s could not be started: %s", self.service.name, error)
         code = self._watch(first)
+        if self._stopping.is_set():
+            # `stop` ends the child: politely, and by force only when that has not helped.
+            return False
         self.kill()
-        if self._stopping.is_set() or self.state.status == "failed":
+        if self.state.status == "failed":
             return False
         self._died(self.service.name)
         if first and self.state.healthy_since is None and self.service.needed:
