@@ -1,6 +1,7 @@
 """Archive of loaded Java classes (JVM class data sharing), which spares the Flink JVMs half of their start.
 
-The first submission writes down which classes it loads; the supervisor then makes the archive in the background. It is in the user's cache, so that
+The first submission writes down which classes it loads, JobManager and TaskManager name theirs; the supervisor then makes the archive in the
+background. It is in the user's cache, so that
 all stacks share it, and it belongs to one Java and one class path. Without it, or when it is damaged, the JVMs load the classes from their jars.
 """
 
@@ -11,7 +12,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 KEEP_UNUSED_S = 30 * 86_400.0
 LOOK_EVERY_S = 10.0
+JOB_STARTED_AFTER_S = 60.0
+"""So long after its submission a job has loaded in the JobManager and the TaskManager what it needs there."""
+_RECORDED_FROM = "client, jobmanager, taskmanager"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class ClassArchive:
 
     @property
     def file(self) -> Path | None:
-        """The archive itself, some 100 MB; None when there is none, or a damaged one, which is removed."""
+        """The archive itself, some 190 MB; None when there is none, or a damaged one, which is removed."""
         for found in self.folder.glob(f"{self._key}.*.jsa"):
             if file_sha256(found) == found.name.split(".")[1]:
                 return found
@@ -58,10 +62,10 @@ class ClassArchive:
         home = self.java.resolve().parent.parent
         files = [self.java, home / "release", *self.jars]
         known = [(path.name, one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for path in files if path.exists() and (one := path.stat())]
-        return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((_RECORDED_FROM, known)).encode()).hexdigest()[:16]
 
     def flags(self) -> list[str]:
-        """Flags of a JVM that uses the archive; none while there is none."""
+        """Flags of a JVM that uses the archive; none while there is none, or a damaged one."""
         file = self.file
         if file is None:
             return []
@@ -76,11 +80,18 @@ class ClassArchive:
         """Flags of a JVM that writes the classes it loads into `scratch`, which is complete when the JVM has ended by itself or by SIGTERM."""
         return ["-Xshare:off", f"-XX:DumpLoadedClassList={scratch}"]
 
-    def recorded(self, scratch: Path) -> None:
-        """Take a finished list over."""
+    def watching_flags(self, log_file: Path) -> list[str]:
+        """Flags of a JVM that goes on running, so that `recording_flags` would never be done: it names its classes in `log_file`."""
+        return [f"-Xlog:class+load=info:file={log_file}:none:filecount=0"] if self.wants_recording() else []
+
+    def recorded(self, scratch: Path, logs: Iterable[Path] = ()) -> None:
+        """Take a finished list over, with what JVMs with `watching_flags` have named so far."""
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = self.classes.with_name(f"{self.classes.name}.{os.getpid()}")
-        beside.write_bytes(scratch.read_bytes())
+        text = scratch.read_text()
+        known = {line.split(" ", 1)[0] for line in text.splitlines()}
+        more = {name for log_file in logs if log_file.exists() for name in _named(log_file)} - known
+        beside.write_text("\n".join([text.rstrip(), *sorted(more), ""]))
         beside.replace(self.classes)
 
     def make_command(self, scratch: Path) -> list[str]:
@@ -92,6 +103,19 @@ class ClassArchive:
     def install(self, scratch: Path) -> None:
         """Take a finished archive over. Its name holds its checksum: the JVM looks at no more than the header, and a cut file ends it."""
         scratch.replace(self.folder / f"{self._key}.{file_sha256(scratch)}.jsa")
+
+
+def watched_log(context: Context, service: str) -> Path:
+    """Where a service with `watching_flags` names its classes."""
+    return context.layout.logs / f"classes-{service}.log"
+
+
+def _named(log_file: Path) -> Iterator[str]:
+    """The classes in a log of the JVM, as its lists have them; not those that it makes up while it runs."""
+    for line in log_file.read_text(errors="replace").splitlines():
+        name, _, source = line.partition(" source: ")
+        if source.startswith(("jrt:", "file:")) and "/" not in name:
+            yield name.replace(".", "/")
 
 
 class ArchiveMaker:
@@ -112,7 +136,7 @@ class ArchiveMaker:
         archive = ClassArchive.of(self._context)
         if self._process is None:
             self._done = archive.file is not None
-            if archive.classes.exists() and not self._done:
+            if not self._done and archive.classes.exists() and time.time() - archive.classes.stat().st_mtime > JOB_STARTED_AFTER_S:
                 self._start(archive)
         elif self._process.poll() is not None:
             self._finish(archive, self._process.returncode)
@@ -127,6 +151,10 @@ class ArchiveMaker:
 
     def _start(self, archive: ClassArchive) -> None:
         log.info("making an archive of Java classes in %s", archive.folder)
+        logs = [watched_log(self._context, name) for name in ("jobmanager", "taskmanager")]
+        archive.recorded(archive.classes, logs)
+        for log_file in logs:
+            log_file.unlink(missing_ok=True)
         # Another stack may make one at the same time: each writes a file of its own, and either serves both.
         self._scratch = archive.folder / f"making.{os.getpid()}"
         with (self._context.layout.logs / "class-archive.log").open("wb") as output:

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from pathlib import Path
 
 from services.stack import flink_conf, flink_jars
-from services.stack.class_archive import ClassArchive
+from services.stack.class_archive import ClassArchive, watched_log
 from services.stack.flink_rest import FlinkRest
 from services.stack.ports import HOST
 from services.stack.service import Service, java_flags, log4j_flags
@@ -49,7 +49,7 @@ class _FlinkProcess(Service):
         """Heap, direct memory and metaspace, from the configuration."""
 
     def command(self) -> list[str]:
-        config = self._config()
+        config, archive = self._config(), ClassArchive.of(self.context)
         return [
             self.context.java,
             *self._memory_flags(config),
@@ -57,7 +57,7 @@ class _FlinkProcess(Service):
             *str(config["env.java.opts.all"]).split(),
             *str(config.get(self.java_options_key, "")).split(),
             *log4j_flags(self.log_file),
-            *ClassArchive.of(self.context).flags(),
+            *(archive.flags() or archive.watching_flags(watched_log(self.context, self.name))),
             *("-cp", flink_jars.joined_class_path(self.context), self.main_class, "--configDir", str(self._conf)),
         ]
 

@@ -68,6 +68,18 @@ def test_a_broken_archive_costs_speed_only(context: Context, made: ClassArchive,
     assert not list(tmp_path.glob("*.jsa")) and broken.classes.exists(), "it is made anew"
 
 
+def test_what_running_services_have_loaded_is_added(made: ClassArchive, tmp_path: Path) -> None:
+    listed, log_file = tmp_path / "listed", tmp_path / "classes-taskmanager.log"
+    listed.write_text("java/lang/Object id: 0\n@lambda-proxy a/B c\n")
+    log_file.write_text(
+        "java.lang.Object source: jrt:/java.base\nx.y.Of$Jar source: file:/some.jar\n"
+        "x.y.Made$$Lambda$1/0x01 source: x.y.Made\nx.y.Proxy source: __JVM_DefineClass__\nx.y.Cut sou"
+    )
+    other = ClassArchive(made.java, made.jars, tmp_path)
+    other.recorded(listed, [log_file, tmp_path / "of-a-service-that-never-ran.log"])
+    assert other.classes.read_text().splitlines() == ["java/lang/Object id: 0", "@lambda-proxy a/B c", "x/y/Of$Jar"]
+
+
 def test_another_class_path_has_another_archive(made: ClassArchive, tmp_path: Path) -> None:
     touched = tmp_path / "touched.jar"
     touched.write_bytes(b"")
