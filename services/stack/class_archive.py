@@ -1,8 +1,8 @@
 """Archive of loaded Java classes (JVM class data sharing), which spares the Flink JVMs half of their start.
 
 The first submission writes down which classes it loads, JobManager and TaskManager name theirs; the supervisor then makes the archive in the
-background. It is in the user's cache, so that
-all stacks share it, and it belongs to one Java and one class path. Without it, or when it is damaged, the JVMs load the classes from their jars.
+background. It is in the user's cache, so that all stacks share it, and it belongs to one Java and one class path. Without it, or when it is damaged,
+the JVMs load the classes from their jars.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def test_a_fork_ends_with_its_launcher_however_busy_it_is(forks: Forks) -> None:
     fork = psutil.Process(int(launcher.stdout.readline()))
     assert forks.forked_by(str(fork.ppid()))
     launcher.kill()
-    launcher.communicate()
+    launcher.wait(60)
     until(lambda: not fork.is_running(), "the fork ends")
 
 
@@ -111,10 +111,12 @@ def test_a_fork_that_is_killed_ends_its_launcher(forks: Forks) -> None:
 
 
 def test_edited_sources_are_not_run_from_memory(forks: Forks) -> None:
-    before = show(forks, "-c", SHOW)
+    old = forks.start("-c", SLEEP)
+    assert old.stdout is not None and old.stdout.readline()
     os.utime(forks.edited, ns=(1, 1))
-    alone = show(forks, "-c", SHOW)
-    assert before[-1] == "True" and alone[-1] == "False", "an interpreter of its own"
+    assert show(forks, "-c", SHOW)[-1] == "False", "an interpreter of its own"
+    assert old.poll() is None, "what runs goes on"
+    old.kill()
     until(lambda: show(forks, "-c", SHOW)[-1] == "True", "the server imports anew")
 
 
