@@ -11,6 +11,7 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, Runtime
 
 from operators.broadcast_configuration import BroadcastConfiguration
 from operators.journal import JournaledState
+from operators.priority import stand_behind_single_events
 from operators.sink_types import row_type
 from sentinel import pane_blocks
 from sentinel.anomaly import SHADOW
@@ -51,6 +52,7 @@ class ShardPanes(BroadcastConfiguration):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         collect_seldom()
+        stand_behind_single_events()
         self._journal = JournaledState(runtime_context, "shard")
 
     def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterable[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -11,10 +12,12 @@ from typing import Any
 import psutil
 import pytest
 
+from operators.priority import NICENESS
 from services.demo.gauges import JobGauges
 from services.stack import flink_conf
 from services.stack.java import java_home
 from services.stack.paths import project_root
+from services.stack.processes import tagged
 from services.stack.service import Context
 from services.stack.state import require_state
 from tests.support.stack import Stack
@@ -56,6 +59,8 @@ def test_single_events_share_their_interpreter_with_nobody(stack: Stack, job: st
         process for process in psutil.Process(stack.pid("taskmanager")).children(recursive=True) if "beam_boot" in " ".join(process.cmdline())
     ]
     assert len(workers) == slots * (shared + of_the_hop)
+    giving_way = [process for process in tagged(stack.home) if process.nice() == min(os.nice(0) + NICENESS, 19)]
+    assert len(giving_way) == slots * shared, "the processes that judge panes, and no other"
 
 
 def test_the_young_generation_has_what_is_configured(stack: Stack) -> None:
