@@ -6,13 +6,13 @@ A number is given when a name first comes. What else follows from a name (its sh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
 from sentinel.events.model import UNKNOWN_MODEL
+from sentinel.memo import Memo
 from sentinel.panes import shard_of
 
 IntColumn = npt.NDArray[np.int64]
@@ -23,19 +23,6 @@ NOBODY = 0
 """The number of the user of an event that names none."""
 
 _LIMIT = 200_000
-_T = TypeVar("_T")
-
-
-class _Numbers(dict[_T, int]):
-    """Name as sent → number, given by `give` when it is first asked for."""
-
-    def __init__(self, give: Callable[[_T], int]) -> None:
-        super().__init__()
-        self._give = give
-
-    def __missing__(self, name: _T) -> int:
-        number = self[name] = self._give(name)
-        return number
 
 
 class _Table:
@@ -65,14 +52,14 @@ class Names:
 
     def __init__(self, model_name: Callable[[str], str] = str, user_name: Callable[[tuple[str, str]], str] = lambda key: key[1]) -> None:
         self._model_name, self._user_name = model_name, user_name
-        self.key_numbers: _Numbers[tuple[str, str, str | None]] = _Numbers(self._give_key)
+        self.key_numbers: Memo[tuple[str, str, str | None], int] = Memo(self._give_key)
         """(tenant, application, model as sent or None) → number"""
         self.keys: list[Key] = []
         self.applications: list[tuple[str, str]] = []
         self._key_of: dict[Key, int] = {}
         self._application_of: dict[tuple[str, str], int] = {}
         self._shards, self._key_applications = _Table(), _Table()
-        self.user_numbers: _Numbers[tuple[str, str]] = _Numbers(self._give_user)
+        self.user_numbers: Memo[tuple[str, str], int] = Memo(self._give_user)
         """(tenant, user id as sent) → number"""
         self.users: list[str] = [""]
         self._user_of: dict[str, int] = {"": NOBODY}

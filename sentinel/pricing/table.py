@@ -77,7 +77,7 @@ class PriceTable:
 
     def __init__(self, settings: PricingSettings = PricingSettings()) -> None:  # noqa: B008 - immutable
         self.settings = settings
-        self._rates: dict[str, _Rates | None] = {}
+        self._rates: Memo[str, _Rates | None] = Memo(lambda model: self._own(model) or _bundled(model), _MOST_MODELS)
         self.canonical: Memo[str, str] = Memo(self._canonical, _MOST_MODELS)
         """The name under which a model is known: an alias of the configuration, else without the provider before it where the rest is known."""
 
@@ -91,7 +91,7 @@ class PriceTable:
             completion_tokens = max(total_tokens - prompt_tokens, 0)
         if prompt_tokens is None or completion_tokens is None:
             return Cost(None, "unknown", "the event does not name prompt and completion tokens")
-        rates = self._rates_of(model)
+        rates = self._rates[model]
         if rates is None:
             return Cost(None, "unknown", f"no price for model {model}")
         input_usd, output_usd, tiers, source = rates
@@ -99,15 +99,6 @@ class PriceTable:
             if prompt_tokens > start:
                 input_usd, output_usd = tier_input, tier_output
         return Cost(round(prompt_tokens * input_usd + completion_tokens * output_usd, 9), source)
-
-    def _rates_of(self, model: str) -> _Rates | None:
-        try:
-            return self._rates[model]
-        except KeyError:
-            if len(self._rates) >= _MOST_MODELS:
-                self._rates.clear()
-            rates = self._rates[model] = self._own(model) or _bundled(model)
-            return rates
 
     def _own(self, model: str) -> _Rates | None:
         models = self.settings.models
@@ -123,10 +114,10 @@ class PriceTable:
         if alias is not None:
             return alias
         prefix, slash, rest = model.partition("/")
-        if slash and prefix.lower() in PREFIXES and rest and self._rates_of(rest) is not None:
+        if slash and prefix.lower() in PREFIXES and rest and self._rates[rest] is not None:
             return self.settings.aliases.get(rest, rest)
         folded = model.strip().lower()
-        return folded if folded != model and self._rates_of(folded) is not None else model
+        return folded if folded != model and self._rates[folded] is not None else model
 
 
 @cache

@@ -5,6 +5,7 @@ Flink's own command starts the Python process when its JVM is up, and waits. Her
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from services.stack.service import SHORT_LIVED, Context, java_flags, log4j_flags
 from services.stack.wanted import backend_of
 
 TIME_LIMIT_S = 240.0
+LIST_TIME_LIMIT_S = 30.0
 
 
 def run_client(context: Context, name: str, module: str, args: Sequence[str], start: Path | None, drop_unclaimed: bool = False) -> str:
@@ -52,13 +54,16 @@ def run_client(context: Context, name: str, module: str, args: Sequence[str], st
     script = Path(__file__).parent / "topology_client" / "run_topology.py"
     python = [python_of(layout), str(script), str(connection), module, *args]
     log_file = layout.logs / f"submit-{name}.log"
+    recorded = False
     with log_file.open("w") as output:
         planner, topology = (_start(command, environment, layout.home, output) for command in (java, python))
         try:
             code = _await(topology, planner)
             if recording and code == 0:
                 planner.terminate()
-                planner.wait(30)
+                # The job is accepted: a list that is not done in time must not make a failure of it.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    recorded = planner.wait(LIST_TIME_LIMIT_S) is not None
         finally:
             # The job is the cluster's by now, or it failed: nothing is left to do.
             for process in (topology, planner):
@@ -72,7 +77,7 @@ def run_client(context: Context, name: str, module: str, args: Sequence[str], st
         raise StackError(f"Job {name} could not be submitted: {client_error(text)} (log: {log_file}).")
     if not ids:
         raise StackError(f"The client of job {name} ended without submitting a job; {module} must execute exactly one (log: {log_file}).")
-    if recording and classes.exists():
+    if recorded and classes.exists():
         archive.recorded(classes)
     shutil.rmtree(folder, ignore_errors=True)
     return str(ids[-1])
