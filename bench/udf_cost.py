@@ -14,12 +14,11 @@ from sentinel.config.load import default_config
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.detection.rules.engine import EventRules
 from sentinel.events.columns import Columns, columns_of, joined
-from sentinel.events.decode import decode_batch
+from sentinel.events.decode import CHUNK, decode_batch
 from sentinel.events.enrichment import Enrichment
 from sentinel.events.folding import fold
 from sentinel.pane_blocks import to_text
 from services.traffic.bulk import bulk_events
-from udfs.inspect_events import CHUNK
 
 BATCH = 10_000
 BATCHES = 12

@@ -21,11 +21,11 @@ def main() -> None:
     environment, t_env = create_environment(JOB)
     statements = t_env.create_statement_set()
 
-    sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
+    topics = sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
     config = configuration(t_env, settings, JOB)
     alerting.requests(t_env, settings, JOB)
 
-    rows = inspected(t_env, settings, snapshot)
+    rows = inspected(t_env, settings, snapshot, topics)
     panes.blocks(t_env, rows)
     panes.shards(t_env, settings, config, snapshot, detect=True, roll_up=False)
     detection.event_findings(t_env)

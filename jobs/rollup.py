@@ -19,8 +19,8 @@ def main() -> None:
     environment, t_env = create_environment(JOB)
     statements = t_env.create_statement_set()
 
-    sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
-    panes.blocks(t_env, inspected(t_env, settings, snapshot))
+    topics = sources.telemetry(t_env, settings, JOB, topics="llm-events", committed_only=True)
+    panes.blocks(t_env, inspected(t_env, settings, snapshot, topics))
     panes.shards(t_env, settings, configuration(t_env, settings, JOB), snapshot, detect=False, roll_up=True)
     rollups.rollups(t_env, settings, statements)
     rollups.counters(t_env, settings, statements, refusals=False)

@@ -27,11 +27,11 @@ def main() -> None:
     environment, t_env = create_environment(JOB)
     statements = t_env.create_statement_set()
 
-    sources.telemetry(t_env, settings, JOB)
+    topics = sources.telemetry(t_env, settings, JOB)
     config = configuration(t_env, settings, JOB)
     alerting.requests(t_env, settings, JOB)
 
-    rows = inspected(t_env, settings, snapshot)
+    rows = inspected(t_env, settings, snapshot, topics)
     outputs.refusals(t_env, settings, statements)
 
     panes.blocks(t_env, rows)

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from pyflink.common import Types
-from pyflink.datastream import KeyedBroadcastProcessFunction
+from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 
+from operators.bundle_end import end_bundles_at_once
 from sentinel.config.runtime import RuntimeConfig
 
 CONFIGURATION = MapStateDescriptor("configuration", Types.STRING(), Types.STRING())
@@ -23,6 +24,9 @@ class BroadcastConfiguration(KeyedBroadcastProcessFunction):  # type: ignore[mis
     def __init__(self, snapshot: bytes) -> None:
         self._snapshot = snapshot
         self._config: RuntimeConfig | None = None
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        end_bundles_at_once()
 
     def process_broadcast_element(self, value: object, ctx: KeyedBroadcastProcessFunction.Context) -> Iterable[Any] | None:
         """Take a published configuration."""

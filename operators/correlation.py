@@ -50,6 +50,7 @@ class Correlation(BroadcastConfiguration):
         self._timers: dict[str, int] = {}
 
     def open(self, runtime_context: RuntimeContext) -> None:
+        super().open(runtime_context)
         self._journal = JournaledState(runtime_context, "correlation")
 
     def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterable[Any]:

@@ -29,6 +29,7 @@ class MutedFunction(BroadcastConfiguration):
     """A configured function that knows what is silenced and inhibited, tenant by tenant."""
 
     def open(self, runtime_context: RuntimeContext) -> None:
+        super().open(runtime_context)
         self._first = runtime_context.get_index_of_this_subtask() == 0
         self._muted: tuple[RuntimeConfig, TenantMutes] | None = None
         self._swept_ms = 0

@@ -40,6 +40,7 @@ class PairRequests(BroadcastConfiguration):
         self._enrichment: tuple[RuntimeConfig, Enrichment] | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
+        super().open(runtime_context)
         collect_seldom()
         self._journal = JournaledState(runtime_context, "pairing")
 

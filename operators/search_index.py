@@ -11,6 +11,7 @@ from opensearchpy.exceptions import OpenSearchException
 from pyflink.common import Row
 from pyflink.datastream import AsyncFunction, RuntimeContext
 
+from operators.bundle_end import end_bundles_at_once
 from sentinel.search_documents import index_action
 
 _COLLECT_S = 0.03
@@ -32,6 +33,7 @@ class IndexAnomalies(AsyncFunction):  # type: ignore[misc]
         self._url = url
 
     def open(self, runtime_context: RuntimeContext) -> None:
+        end_bundles_at_once()
         self._client = OpenSearch(self._url, timeout=30, max_retries=0)
         self._waiting: list[tuple[str, asyncio.Future[list[str]]]] = []
         self._sender: asyncio.Task[None] | None = None

@@ -51,6 +51,7 @@ class ShardPanes(BroadcastConfiguration):
         self._configs: dict[int, RuntimeConfig | None] = {}
 
     def open(self, runtime_context: RuntimeContext) -> None:
+        super().open(runtime_context)
         collect_seldom()
         stand_behind_single_events()
         self._journal = JournaledState(runtime_context, "shard")

@@ -13,7 +13,7 @@ ROOMS = ("jobs", "operators", "udfs", "sentinel", "services", "schemas", "client
 MAY_IMPORT = {
     "jobs": {"jobs", "operators", "udfs", "sentinel"},
     "operators": {"operators", "sentinel"},
-    "udfs": {"udfs", "sentinel"},
+    "udfs": {"udfs", "operators", "sentinel"},
     "sentinel": {"sentinel"},
     "services": {"services", "sentinel", "schemas"},
     "schemas": {"schemas"},

@@ -13,7 +13,8 @@ from pyflink.table import DataTypes, FunctionContext
 from pyflink.table.types import DataType
 from pyflink.table.udf import ScalarFunction, udf
 
-from sentinel.events.decode import decode_batch
+from operators.bundle_end import end_bundles_at_once
+from sentinel.events.decode import CHUNK, decode_batch
 from sentinel.events.enrichment import Enrichment
 from sentinel.events.halves import REQUEST, Halves, strip_latency, without_latency
 from sentinel.events.model import PULSE, Event
@@ -21,7 +22,7 @@ from sentinel.events.rejects import RefusedEventError, Reject, reject_from_error
 from sentinel.identity import once_key, record_event_id
 from sentinel.kafka_access import KafkaAccess
 from udfs.config_watch import ConfigWatch, watch
-from udfs.dead_letters import place_dead_letters
+from udfs.dead_letters import Place, dead_letters
 
 RESULT_TYPE: DataType = DataTypes.ROW(
     [
@@ -41,9 +42,6 @@ that goes by its request. once_key: a digest of tenant and event id, where the t
 Out = dict[str, list[str | None]]
 """The columns of `RESULT_TYPE`."""
 
-CHUNK = 1_000
-"""Events that are decoded at a time, as in `udfs.inspect_events`."""
-
 
 class AdmitEvents(ScalarFunction):  # type: ignore[misc]
     """Vectorised: (value, topic, partition, offset, record time) -> ROW of `RESULT_TYPE`."""
@@ -53,6 +51,7 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
         self._snapshot = snapshot
 
     def open(self, function_context: FunctionContext) -> None:
+        end_bundles_at_once()
         self._watch: ConfigWatch = watch(self._kafka, self._snapshot)
         self._version = self._watch.current.version
         self._enrichment = Enrichment.of(self._watch.current)
@@ -73,6 +72,10 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
         now_ms = time.time_ns() // 1_000_000
         values = value.tolist()
         times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
+
+        def place_of(row: int) -> Place:
+            return topic.iat[row], int(partition.iat[row]), int(offset.iat[row])
+
         out: Out = {field.name: [None] * len(values) for field in RESULT_TYPE.fields}
         halves = Halves(self._watch.current.pairing)
         rejects: list[tuple[int, Reject]] = []
@@ -81,7 +84,7 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
             rejects += [(begin + row, reject) for row, reject in decoded.rejects]
             for row, event in zip(decoded.rows, decoded.events, strict=True):
                 at = begin + row
-                place = (topic.iat[at], int(partition.iat[at]), int(offset.iat[at])) if event.event_id is None else None
+                place = place_of(at) if event.event_id is None else None
                 try:
                     text = enrichment.finish(_with_id(decoded.rewritten.get(row) or values[at], place), event).decode()
                 except RefusedEventError as error:
@@ -92,7 +95,8 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
             if record == PULSE:
                 # The jobs behind `llm-events` need the time as well; a key of its own spreads the pulses of the partitions.
                 out["key"][row], out["event"][row] = f"pulse-{partition.iat[row]}", PULSE.decode()
-        place_dead_letters(out["dlq"], rejects, values, topic, partition, offset, times_ms, now_ms)
+        for row, letter in dead_letters(rejects, values, place_of, times_ms, now_ms):
+            out["dlq"][row] = letter
         for row, reject in rejects if self._watch.current.pairing.anybody else ():
             self._wait_for_request(row, reject, values[row], int(times_ms[row]), out, halves)
         for row, part, text in halves.texts():

@@ -1,32 +1,26 @@
-"""Refused events of a batch as dead letters, each in the row of its record."""
+"""Refused events of a batch as dead letters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-import pandas as pd
-
+from sentinel.events.columns import IntColumn
 from sentinel.events.rejects import Reject, dlq_record
 
+Place = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
 
-def place_dead_letters(
-    column: list[str | None],
+
+def dead_letters(
     rejects: Sequence[tuple[int, Reject]],
     values: Sequence[bytes | None],
-    topic: pd.Series,
-    partition: pd.Series,
-    offset: pd.Series,
-    times_ms: Sequence[int],
+    place_of: Callable[[int], Place],
+    times_ms: Sequence[int] | IntColumn,
     now_ms: int,
-) -> None:
-    """Write the dead letter (JSON text) of each refusal into `column`; the other arguments are the columns of the batch."""
+) -> Iterator[tuple[int, str]]:
+    """The row and the dead letter (JSON text) of each refusal; `values`, `place_of` and `times_ms` tell of the batch's rows."""
     for row, reject in rejects:
-        column[row] = dlq_record(
-            values[row] or b"",
-            reject,
-            topic=topic.iat[row],
-            partition=int(partition.iat[row]),
-            offset=int(offset.iat[row]),
-            record_ms=int(times_ms[row]),
-            failed_ms=now_ms,
+        topic, partition, offset = place_of(row)
+        yield row, dlq_record(
+            values[row] or b"", reject, topic=topic, partition=partition, offset=offset, record_ms=int(times_ms[row]), failed_ms=now_ms
         )

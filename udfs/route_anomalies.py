@@ -11,11 +11,11 @@ import time
 from typing import Any
 
 import msgspec
-import numpy as np
 import pandas as pd
 from pyflink.table import DataTypes, FunctionContext
 from pyflink.table.udf import ScalarFunction, udf
 
+from operators.bundle_end import end_bundles_at_once
 from sentinel.alerting.blocks import ShardBlocks
 from sentinel.alerting.inhibition import InhibitSource, inhibit_sources
 from sentinel.alerting.matching import match
@@ -23,6 +23,7 @@ from sentinel.anomaly import Anomaly
 from sentinel.collector import collect_seldom
 from sentinel.kafka_access import KafkaAccess
 from udfs.config_watch import ConfigWatch, watch
+from udfs.texts import spread
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class RouteAnomalies(ScalarFunction):  # type: ignore[misc]
     def open(self, function_context: FunctionContext) -> None:
         self._watch: ConfigWatch = watch(self._kafka, self._snapshot)
         collect_seldom()
+        end_bundles_at_once()
 
     def eval(self, record: pd.Series) -> pd.Series:
         config, now_ms = self._watch.current, time.time_ns() // 1_000_000
@@ -53,12 +55,8 @@ class RouteAnomalies(ScalarFunction):  # type: ignore[misc]
             for source in inhibit_sources(anomaly, keys, config, now_ms):
                 sources[source.name] = source
         lines = [source.to_json() for source in sources.values()] + [shard + block for shard, block in blocks.take()]
-        found: Any = np.full(len(record), None, object)
         # An anomaly may concern alerts of several shards: there can be more lines than rows.
-        found[: len(lines)] = lines[: len(found)]
-        if len(lines) > len(found):
-            found[-1] = "\n".join(lines[len(found) - 1 :])
-        return pd.Series(found)
+        return pd.Series(spread(lines, len(record)))
 
 
 def route_anomalies(kafka: KafkaAccess, snapshot: bytes) -> Any:

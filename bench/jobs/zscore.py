@@ -40,8 +40,8 @@ def main() -> None:
 
 
 def _panes_of_the_product(t_env: StreamTableEnvironment, settings: JobSettings) -> None:
-    sources.telemetry(t_env, settings, JOB)
-    panes.blocks(t_env, inspected(t_env, settings, read_snapshot(settings.kafka)))
+    topics = sources.telemetry(t_env, settings, JOB)
+    panes.blocks(t_env, inspected(t_env, settings, read_snapshot(settings.kafka), topics))
     t_env.execute_sql("CREATE TEMPORARY VIEW shard_seconds AS SELECT shard, blocks AS panes FROM shard_blocks WHERE NOT late")
 
 

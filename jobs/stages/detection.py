@@ -12,8 +12,8 @@ from operators import correlation
 def event_findings(t_env: StreamTableEnvironment) -> None:
     """View `event_findings`: anomalies of per-event rules, one row (application = tenant|application, record = JSON) each."""
     table = t_env.sql_query("""
-        SELECT JSON_VALUE(record, '$.tenant_id') || '|' || JSON_VALUE(record, '$.application_id') AS application, record
-        FROM inspected CROSS JOIN UNNEST(SPLIT(anomalies, CHR(10))) AS found(record) WHERE anomalies IS NOT NULL
+        SELECT JSON_VALUE(anomaly, '$.tenant_id') || '|' || JSON_VALUE(anomaly, '$.application_id') AS application, anomaly AS record
+        FROM inspected WHERE anomaly IS NOT NULL
     """)
     view_of(t_env, "event_findings", border(t_env, table))
 

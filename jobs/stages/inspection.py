@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyflink.datastream import DataStream
 from pyflink.table import StreamTableEnvironment
 
 from jobs.stages.environment import border, view_of
 from sentinel.settings import JobSettings
-from udfs.inspect_events import RESULT_TYPE, inspect_events
+from udfs.inspect_events import ANOMALY, BLOCK, DEAD_LETTER, inspect_events
 
 
-def inspected(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes) -> DataStream:
-    """Rows of `udfs.inspect_events` that carry anything, from the table `telemetry`; also registered as view `inspected`."""
-    t_env.create_temporary_system_function("inspect_events", inspect_events(settings.kafka, snapshot))
-    columns = ", ".join(f"r.{field.name} AS {field.name}" for field in RESULT_TYPE.fields)
+def inspected(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes, topics: Sequence[str]) -> DataStream:
+    """Items of `udfs.inspect_events` from the table `telemetry` of these topics; also registered as view `inspected`.
+
+    A row an item, with NULL in all columns but its own: a partial pane block (shard, start_ms, block), an anomaly or a dead letter (dlq).
+    """
+    t_env.create_temporary_system_function("inspect_events", inspect_events(settings.kafka, snapshot, topics))
+    # Partition and topic in one number: a batch pays for every column.
+    topic = " ".join(f"WHEN '{name}' THEN {number}" for number, name in enumerate(topics))
+    place = f"`partition` * {len(topics)} + CASE `topic` {topic} END" if len(topics) > 1 else "`partition`"
+    texts = f"SELECT inspect_events(`value`, {place}, `offset`, CAST(record_time AS TIMESTAMP_LTZ(3))) AS items, record_time FROM telemetry"
     table = t_env.sql_query(f"""
-        SELECT {columns}, record_time
-        FROM (SELECT inspect_events(`value`, `topic`, `partition`, `offset`, CAST(record_time AS TIMESTAMP_LTZ(3))) AS r, record_time FROM telemetry)
-        WHERE r.block IS NOT NULL OR r.anomalies IS NOT NULL OR r.dlq IS NOT NULL
+        SELECT CASE WHEN item LIKE '{BLOCK}%' THEN TRY_CAST(SUBSTRING(item, 2, 3) AS INT) END AS shard,
+               CASE WHEN item LIKE '{BLOCK}%' THEN TRY_CAST(SUBSTRING(item, 5, 13) AS BIGINT) END AS start_ms,
+               CASE WHEN item LIKE '{BLOCK}%' THEN SUBSTRING(item, 18) END AS `block`,
+               CASE WHEN item LIKE '{ANOMALY}%' THEN SUBSTRING(item, 2) END AS anomaly,
+               CASE WHEN item LIKE '{DEAD_LETTER}%' THEN SUBSTRING(item, 2) END AS dlq,
+               record_time
+        FROM (SELECT items, record_time FROM ({texts}) WHERE items IS NOT NULL) CROSS JOIN UNNEST(SPLIT(items, CHR(10))) AS found(item)
     """)
     stream = border(t_env, table)
     view_of(t_env, "inspected", stream)

@@ -14,13 +14,14 @@ TRUSTED_BEHIND_MIN = 2
 
 def telemetry(
     t_env: StreamTableEnvironment, settings: JobSettings, job: str, topics: str | None = None, committed_only: bool = False
-) -> None:
-    """Table `telemetry`: raw records with their place in Kafka. Event time is the record's timestamp.
+) -> tuple[str, ...]:
+    """Table `telemetry`: raw records with their place in Kafka, and the names of the topics. Event time is the record's timestamp.
 
     A clock ahead of ours moves no watermark beyond now. A record so far ahead that it is refused says only that about now it was written: were it
     taken for now, one such record would make all others late whenever the job is some seconds behind; were it passed over, a partition that
     holds nothing else would stop event time for everybody.
     """
+    topics = topics or settings.telemetry_topics
     t_env.execute_sql(f"""
         CREATE TEMPORARY TABLE telemetry (
           `value` BYTES,
@@ -34,10 +35,11 @@ def telemetry(
                  THEN CAST(TIMESTAMPADD(MINUTE, -{TRUSTED_BEHIND_MIN}, CURRENT_TIMESTAMP) AS TIMESTAMP_LTZ(3))
                  ELSE CAST(CURRENT_TIMESTAMP AS TIMESTAMP_LTZ(3)) END
             - INTERVAL '{settings.lateness_ms / 1000}' SECOND(2,3)
-        ) WITH ({_kafka(settings, topics or settings.telemetry_topics, job, committed_only)},
+        ) WITH ({_kafka(settings, topics, job, committed_only)},
           'format' = 'raw',
           'scan.watermark.idle-timeout' = '{settings.idle_ms} ms')
     """)
+    return tuple(topics.split(";"))
 
 
 def configuration(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:

@@ -21,6 +21,9 @@ OLDEST = timedelta(days=7)
 NEWEST = timedelta(minutes=5)
 """An event's own time must lie in [now - 7 d, now + 5 min]: a clock that is off by years would open panes that never close."""
 
+CHUNK = 250
+"""Events to decode at a time: they take some 2.5 KB each, and those of a chunk should stay in a core's own cache until their columns are made."""
+
 _MAX_ID_LENGTH = 256
 
 
