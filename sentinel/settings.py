@@ -27,7 +27,7 @@ class JobSettings(BaseSettings):
     telemetry_topics: str = Field("llm-telemetry;llm-metrics", description="input topics, separated by ';'")
     lateness_ms: int = Field(2_000, ge=0, description="how far out of order events of a partition may arrive")
     idle_ms: int = Field(
-        60_000, ge=100, description="after this long without records or pulses a partition no longer holds event time back"
+        600_000, ge=100, description="after this long without records or pulses a partition no longer holds event time back"
     )
     keys_per_shard: int = Field(
         MAX_KEYS, ge=1, description="applications and models that each of 32 shards watches; further ones are counted, and not watched"

@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+os.environ.setdefault("SENTINEL_IDLE_MS", "60000")
+"""Tests that have no pulses wait for it."""
+
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """With SENTINEL_FAIL_ON_SKIP=1 (as in CI) a run with skipped tests ends with status 1."""

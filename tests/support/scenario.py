@@ -9,6 +9,8 @@ from functools import cache
 
 import orjson
 
+from sentinel.events.model import PULSE
+from services.pulse.__main__ import TELEMETRY_TOPICS
 from services.traffic.generator import TrafficSettings, generate_events
 from services.traffic.injection import Injector
 from services.traffic.kafka_out import KafkaSender
@@ -16,10 +18,13 @@ from services.traffic.plan import parse_plan
 from services.traffic.timed import TimedEvent, format_ms
 from tests.support.sinks import Run
 from tests.support.stack import Stack
+from tests.support.streams import Sent
 from tests.support.telemetry import MINUTE_MS, ticks
 
 SETTINGS = TrafficSettings(seed=11, rate=50.0, tenants=2, applications=4, models=2, users=10, rhythm=False)
 LENGTH_S = 300.0
+PULSE_EVERY_MS = 1_000
+"""A partition without records would hold event time back until it counts as idle, which is longer than a run; and idleness follows the clock."""
 SPEED = 8.0
 BROKEN_EVERY = 50
 """Each so-manieth event is broken, so that the dead letters are compared too."""
@@ -55,6 +60,13 @@ def _records(run: Run) -> Iterator[tuple[int, bytes, bytes]]:
         yield at_ms, f"{event['tenant_id']}|{event['application_id']}".encode(), orjson.dumps(event)
 
 
+def _key_by_partition(stack: Stack, topic: str, at_ms: int) -> list[bytes]:
+    """A key for each partition of the topic, found by sending pulses."""
+    keys = [f"pulse-{number}".encode() for number in range(64)]
+    places = stack.produce([Sent(PULSE, at_ms, key) for key in keys], topic)
+    return list({place.partition: key for place, key in zip(places, keys, strict=True)}.values())
+
+
 class Replay:
     """One run, sent in a thread of its own at `SPEED` times real time; a broker that is away is waited for."""
 
@@ -64,6 +76,7 @@ class Replay:
         self._began = 0.0
         self.sent = 0
         self.failure: Exception | None = None
+        self._keys = {topic: _key_by_partition(stack, topic, run.base_ms) for topic in TELEMETRY_TOPICS}
         stack.produce(ticks(run.base_ms))
         time.sleep(1.0)
         self._thread.start()
@@ -78,18 +91,29 @@ class Replay:
         """Waits for the end and closes the run's windows."""
         self._thread.join(600)
         assert not self._thread.is_alive() and self.failure is None, self.failure
-        stack.produce(ticks(self._run.base_ms + round(LENGTH_S * 1000) + 4 * MINUTE_MS))
+        end_ms = self._run.base_ms + round(LENGTH_S * 1000) + 4 * MINUTE_MS
+        for topic in TELEMETRY_TOPICS:
+            stack.produce([Sent(PULSE, end_ms, key) for key in self._keys[topic]], topic)
+        stack.produce(ticks(end_ms))
 
     def _send(self) -> None:
         try:
-            sender = KafkaSender(self._bootstrap, "llm-telemetry")
-            began = time.monotonic()
+            senders = {topic: KafkaSender(self._bootstrap, topic) for topic in TELEMETRY_TOPICS}
+            sender = senders["llm-telemetry"]
+            began, pulsed_ms = time.monotonic(), self._run.base_ms
             for at_ms, key, value in _records(self._run):
+                # By the producer of the events: behind them in every partition, whatever the broker does meanwhile.
+                if at_ms - pulsed_ms >= PULSE_EVERY_MS:
+                    pulsed_ms = at_ms
+                    for topic, keys in self._keys.items():
+                        for pulse_key in keys:
+                            senders[topic].send(at_ms, pulse_key, PULSE)
                 ahead = (at_ms - self._run.base_ms) / 1000 / SPEED - (time.monotonic() - began)
                 if ahead > 0.02:
                     sender.wait(ahead)
                 sender.send(at_ms, key, value)
                 self.sent += 1
-            sender.finish(540)
+            for each in senders.values():
+                each.finish(540)
         except Exception as error:
             self.failure = error
