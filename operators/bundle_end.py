@@ -15,18 +15,21 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from apache_beam.runners.worker import sdk_worker, statesampler
-from pyflink.fn_execution.state_impl import RemoteKeyedStateBackend
-
 
 @cache
 def end_bundles_at_once() -> None:
     """From the next bundle of this process on: no sampling, and one wait for all writes of state."""
+    # A worker has loaded these. The process that only describes a topology has not, and would spend a second on it.
+    from apache_beam.runners.worker import sdk_worker, statesampler
+    from pyflink.fn_execution.state_impl import RemoteKeyedStateBackend
+
     _sample_nothing(statesampler.StateSampler)
     _await_writes_together(RemoteKeyedStateBackend, sdk_worker.GrpcStateHandler)
 
 
 def _sample_nothing(sampler: Any) -> None:
+    from apache_beam.runners.worker import statesampler
+
     stop_and_wait = sampler.stop
     set_current_tracker: Any = statesampler.set_current_tracker
 
@@ -49,6 +52,8 @@ def _sample_nothing(sampler: Any) -> None:
 
 def _await_writes_together(backend: Any, handler: Any) -> None:
     """Raises RuntimeError at the end of a bundle when the JVM refused a write."""
+    from apache_beam.runners.worker import sdk_worker
+
     commit_one_by_one = backend.commit
     # Operators have a thread each, and may share a stream.
     here = threading.local()

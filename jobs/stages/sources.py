@@ -21,7 +21,7 @@ def telemetry(
     taken for now, one such record would make all others late whenever the job is some seconds behind; were it passed over, a partition that
     holds nothing else would stop event time for everybody.
     """
-    topics = topics or settings.telemetry_topics
+    names = topic_names(topics or settings.telemetry_topics)
     t_env.execute_sql(f"""
         CREATE TEMPORARY TABLE telemetry (
           `value` BYTES,
@@ -35,11 +35,16 @@ def telemetry(
                  THEN CAST(TIMESTAMPADD(MINUTE, -{TRUSTED_BEHIND_MIN}, CURRENT_TIMESTAMP) AS TIMESTAMP_LTZ(3))
                  ELSE CAST(CURRENT_TIMESTAMP AS TIMESTAMP_LTZ(3)) END
             - INTERVAL '{settings.lateness_ms / 1000}' SECOND(2,3)
-        ) WITH ({_kafka(settings, topics, job, committed_only)},
+        ) WITH ({_kafka(settings, ';'.join(names), job, committed_only)},
           'format' = 'raw',
           'scan.watermark.idle-timeout' = '{settings.idle_ms} ms')
     """)
-    return tuple(topics.split(";"))
+    return names
+
+
+def topic_names(topics: str) -> tuple[str, ...]:
+    """The topics of a list separated by ';', as Kafka names them: a name with a blank would match no record."""
+    return tuple(dict.fromkeys(name.strip() for name in topics.split(";") if name.strip()))
 
 
 def configuration(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
