@@ -28,8 +28,9 @@ from bench.topic import Filled, end_offset, recreate
 from services.traffic.kafka_out import KafkaSender
 
 FINGERPRINTS = 2_000
-JOB = ("bench.jobs.slots", ["2", "jobs.alerting"])
-"""The alerting job on two slots; it is configured for one."""
+JOB = "jobs.alerting"
+SLOTS = 2
+"""It is configured for one."""
 STALLED_S = 120
 REST_S = 60
 NEW_PER_S, STORM_PER_S, LATENCY_S = 50, 2_000, 30
@@ -70,7 +71,7 @@ def _storm(stack: BenchStack, row: Row, records: int) -> dict[str, Any]:
     _fill(stack, records, FINGERPRINTS)
     before = end_offset(stack.bootstrap, NOTIFIED)
     took = Row(name=row.name, what=row.what, command=row.command)
-    run_job(stack, took, *JOB, "alerting", Filled(TOPIC, records, FINGERPRINTS, [], []))
+    run_job(stack, took, JOB, [], "alerting", Filled(TOPIC, records, FINGERPRINTS, [], []), SLOTS)
     return {
         "anomalies_per_s": round(took.rate),
         "anomalies": records,
@@ -85,7 +86,7 @@ def _live(stack: BenchStack, live: int, quick: bool) -> dict[str, Any]:
     stack.cancel_all()
     _fill(stack, live, live)
     notified = Notified(stack.bootstrap)
-    job_id = stack.submit("alerting", *JOB, {"SENTINEL_KAFKA_GROUP": f"bench-alerting-{uuid.uuid4().hex[:8]}"})
+    job_id = stack.submit("alerting", JOB, [], {"SENTINEL_KAFKA_GROUP": f"bench-alerting-{uuid.uuid4().hex[:8]}"}, SLOTS)
     try:
         progress = notified.wait_for(live, STALLED_S)
         found: dict[str, Any] = {"all_distinct_per_s": round(steady(progress, live).rate)}

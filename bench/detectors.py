@@ -52,7 +52,7 @@ def _job(stack: BenchStack, row: Row, count: int, filled: Filled) -> Row:
     stack.empty_tables()
     own = Row(f"{row.name}-{count}", row.what, row.command)
     # Beside the other jobs of the split topology it has one slot; here it has the machine to itself.
-    return run_job(stack, own, "bench.jobs.slots", ["2", "jobs.detection"], "detection", filled)
+    return run_job(stack, own, "jobs.detection", [], "detection", filled, parallelism=2)
 
 
 def _figures(row: Row) -> dict[str, Any]:

@@ -28,7 +28,9 @@ SHORT_RUN = 1_000_000
 _BUSY = "busyTimeMsPerSecond,backPressuredTimeMsPerSecond,idleTimeMsPerSecond"
 
 
-def run_job(stack: BenchStack, row: Row, module: str, args: list[str], job: str, filled: Filled) -> Row:
+def run_job(
+    stack: BenchStack, row: Row, module: str, args: list[str], job: str, filled: Filled, parallelism: int | None = None
+) -> Row:
     """Submit `module` on a consumer group of its own, wait until it has committed the whole topic, cancel it. `job` names its group.
 
     Raises SystemExit when the job fails or makes no progress.
@@ -40,7 +42,7 @@ def run_job(stack: BenchStack, row: Row, module: str, args: list[str], job: str,
     row.events = filled.events
     began = time.time()
     environment = {"SENTINEL_KAFKA_GROUP": group, "SENTINEL_TELEMETRY_TOPICS": filled.topic}
-    job_id = stack.submit(row.name.replace("-", "_"), module, args, environment)
+    job_id = stack.submit(row.name.replace("-", "_"), module, args, environment, parallelism)
     row.details["submit_s"] = round(time.time() - began, 1)
     rest = stack.rest
     progress: list[tuple[float, int]] = [(began, 0)]

@@ -44,7 +44,7 @@ def run(stack: BenchStack, row: Row, filled: Filled, choice: str) -> Row:
     recreate(stack.bootstrap, TARGET)
     stack.configure(CHOICES[choice](filled.keys))
     try:
-        run_job(stack, row, "bench.jobs.slots", [str(SLOTS), "jobs.ingestion"], "ingestion", filled)
+        run_job(stack, row, "jobs.ingestion", [], "ingestion", filled, SLOTS)
     finally:
         stack.configure()
     # With the markers of transactions and the pulses.

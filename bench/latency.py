@@ -39,6 +39,8 @@ HISTORY_S = 200
 HISTORY_RATE = 2_000
 SETTLE_S = 30
 """At the steady rate, before anything counts: the job has read the history by then, and its code is compiled."""
+TICK_S = 0.002
+"""Events are handed over as far apart as this: a sleep for each would cost a tenth of a core, on the cores of what is measured."""
 COOL_S = 5
 """At the steady rate, after the measurement: the last panes close by the events behind them, not by pulses."""
 PLANTED_EVERY = 500
@@ -111,14 +113,14 @@ class Watcher(threading.Thread):
         return self.seen
 
 
-def run(stack: BenchStack, row: Row, quick: bool) -> Row:
-    """Per-event rule, detectors on panes and notification, each with its percentiles in milliseconds."""
+def run(stack: BenchStack, row: Row, quick: bool, slots: int | None = None) -> Row:
+    """Per-event rule, detectors on panes and notification, each with its percentiles in milliseconds; on `slots`, or as many as flink-conf says."""
     rate, seconds = (1_000, 30) if quick else (5_000, 60)
     stack.cancel_all()
     stack.empty_tables()
     group = f"bench-latency-{uuid.uuid4().hex[:8]}"
     start_at_end(stack.bootstrap, f"{group}-standalone", *INPUTS)
-    stack.submit("standalone", "jobs.standalone", [], {"SENTINEL_KAFKA_GROUP": group})
+    stack.submit("standalone", "jobs.standalone", [], {"SENTINEL_KAFKA_GROUP": group}, slots)
     wait_running(stack.layout, "standalone", lambda text: print(f"  {text}", file=sys.stderr))
     watcher = Watcher(stack.bootstrap)
     watcher.start()
@@ -201,7 +203,7 @@ def _live(sender: KafkaSender, sampler: Sampler, rate: int, seconds: int, more_s
             if time.time() >= next_sample:
                 sampler.sample()
                 next_sample = time.time() + 20.0
-            time.sleep(max(0.0, ts_ms / 1000 - time.time()))
+            time.sleep(max(TICK_S, ts_ms / 1000 - time.time()))
         if index % PLANTED_EVERY == 0:
             event_id = str(msgspec.json.decode(value)["event_id"])
             planted[event_id] = time.time()

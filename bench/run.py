@@ -112,6 +112,9 @@ class Bench:
             "scale-slots-2": lambda: self.scale_slots(2),
             **scale,
             "latency": lambda: latency.run(self.stack, self._row("latency", "end to end at a steady rate, standalone job"), self.quick),
+            "latency-slots-1": lambda: latency.run(
+                self.stack, self._row("latency-slots-1", "the same with 1 slot, which these rates do not fill"), self.quick, slots=1
+            ),
             "alerting-cost": lambda: alerting_cost.run(self._row("alerting-cost", "what an anomaly costs alerting, one core, no Flink")),
             "alerting": lambda: alerting.run(
                 self.stack, self._row("alerting", "anomalies to notifications, beside Alertmanager"), self.quick
@@ -138,12 +141,12 @@ class Bench:
 
     def standalone(self) -> Row:
         row = self._row("standalone", "the whole product: validation, rules, panes, detectors, correlation, alerts, all sinks")
-        return self._standalone(row, "jobs.standalone", [], self._topic())
+        return self._standalone(row, self._topic())
 
     def catch_up(self) -> Row:
         filled = fill(self.stack.bootstrap, self.stack.layout.home, "bench-catch-up", self.events, KEYS, CATCH_UP_PER_SECOND)
         row = self._row("catch-up", f"the same on a backlog of {CATCH_UP_PER_SECOND:,} events a second, read faster than it happened")
-        return self._standalone(row, "jobs.standalone", [], filled)
+        return self._standalone(row, filled)
 
     def ingestion(self, choice: str) -> Row:
         what = {"": "", "-once": ", each id once for all tenants", "-pairing": ", requests and answers paired for all tenants"}[choice]
@@ -152,20 +155,18 @@ class Bench:
 
     def scale_slots(self, slots: int) -> Row:
         row = self._row(f"scale-slots-{slots}", f"standalone with {slots} slot{'s'[: slots > 1]}")
-        return self._standalone(row, "bench.jobs.slots", [str(slots), "jobs.standalone"], self._topic_for_scale(KEYS))
+        return self._standalone(row, self._topic_for_scale(KEYS), slots)
 
     def scale_keys(self, keys: int) -> Row:
-        return self._standalone(
-            self._row(f"scale-keys-{keys}", f"standalone with {keys:,} live keys"), "jobs.standalone", [], self._topic_for_scale(keys)
-        )
+        return self._standalone(self._row(f"scale-keys-{keys}", f"standalone with {keys:,} live keys"), self._topic_for_scale(keys))
 
     def _topic_for_scale(self, keys: int) -> Filled:
         return self._small(keys, QUICK_EVENTS if self.quick else min(self.events, 1_500_000))
 
-    def _standalone(self, row: Row, module: str, args: list[str], filled: Filled) -> Row:
+    def _standalone(self, row: Row, filled: Filled, slots: int | None = None) -> Row:
         self.stack.cancel_all()
         self.stack.empty_tables()
-        run_job(self.stack, row, module, args, "standalone", filled)
+        run_job(self.stack, row, "jobs.standalone", [], "standalone", filled, slots)
         row.details["counted_in_postgres"] = self.stack.counted()
         return row
 

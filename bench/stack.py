@@ -55,10 +55,10 @@ class BenchStack:
         while any(job.state not in ENDED for job in rest.jobs()):
             time.sleep(0.2)
 
-    def submit(self, name: str, module: str, args: list[str], environment: dict[str, str]) -> str:
-        """Submit without state; the job id."""
+    def submit(self, name: str, module: str, args: list[str], environment: dict[str, str], parallelism: int | None = None) -> str:
+        """Submit without state, on as many slots as flink-conf says unless told otherwise; the job id."""
         with _environment(environment):
-            return submit(self.layout, name, module, args, fresh=True).job_id
+            return submit(self.layout, name, module, args, parallelism=parallelism, fresh=True).job_id
 
     def metrics(self, path: str) -> list[dict[str, Any]]:
         """A REST answer that is a list, as those of metrics are."""

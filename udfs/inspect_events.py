@@ -39,9 +39,12 @@ BLOCK, ANOMALY, DEAD_LETTER = "B", "A", "D"
 """What an item of the result begins with: a partial pane block (then its shard in three digits, its second in thirteen (epoch ms), and
 `sentinel.pane_blocks`), the JSON of an anomaly, or that of a dead letter."""
 
+MOST_OFFSETS = 2**48
+"""Of a partition; a thousand years of ten million records a second are more."""
+
 
 class InspectEvents(ScalarFunction):  # type: ignore[misc]
-    """Vectorised: (value, place, offset, record time) -> items."""
+    """Vectorised: (value, place, record time in epoch ms) -> items; place as `place_sql` makes it."""
 
     def __init__(self, kafka: KafkaAccess, snapshot: bytes, topics: Sequence[str]) -> None:
         self._kafka = kafka
@@ -63,16 +66,15 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         gc.collect()
         gc.freeze()
 
-    def eval(self, value: pd.Series, place: pd.Series, offset: pd.Series, record_time: pd.Series) -> pd.Series:
+    def eval(self, value: pd.Series, place: pd.Series, time_ms: pd.Series) -> pd.Series:
         # A batch makes tens of thousands of objects and no cycle among them; collecting in the midst of it would only walk over all of them.
         gc.disable()
         try:
-            times_ms = record_time.to_numpy("datetime64[ms]").astype(np.int64)
-            return pd.Series(spread(self._inspect(value.tolist(), place, offset, times_ms), len(value)), copy=False)
+            return pd.Series(spread(self._inspect(value.tolist(), place, time_ms.to_numpy(np.int64)), len(value)), copy=False)
         finally:
             gc.enable()
 
-    def _inspect(self, values: list[bytes | None], places: pd.Series, offsets: pd.Series, times_ms: IntColumn) -> list[str]:
+    def _inspect(self, values: list[bytes | None], places: pd.Series, times_ms: IntColumn) -> list[str]:
         """The items of a batch."""
         rules = self._current_rules(self._watch.current)
         if self._names.full:
@@ -84,8 +86,9 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         facts: list[Fact] = []
 
         def place_of(row: int) -> Place:
-            partition, topic = divmod(int(places.iat[row]), len(self._topics))
-            return self._topics[topic], partition, int(offsets.iat[row])
+            number, offset = divmod(int(places.iat[row]), MOST_OFFSETS)
+            partition, topic = divmod(number, len(self._topics))
+            return self._topics[topic], partition, offset
 
         for begin in range(0, len(values), CHUNK):
             part = slice(begin, begin + CHUNK)
@@ -117,6 +120,13 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
         return self._rules
 
 
+def place_sql(topics: Sequence[str]) -> str:
+    """A record's partition, topic and offset as one number, in SQL: a batch pays for every column. It fits for up to 2**15 partitions of all topics."""
+    topic = " ".join(f"WHEN '{name}' THEN {number}" for number, name in enumerate(topics))
+    number = f"`partition` * {len(topics)} + CASE `topic` {topic} END" if len(topics) > 1 else "`partition`"
+    return f"CAST({number} AS BIGINT) * {MOST_OFFSETS} + `offset`"
+
+
 def inspect_events(kafka: KafkaAccess, snapshot: bytes, topics: Sequence[str]) -> Any:
-    """The function to register: `inspect_events(value, place, offset, record_time)`, where place is `partition * len(topics) + index of the topic`."""
+    """The function to register: `inspect_events(value, place, time_ms)`, place as `place_sql` makes it."""
     return udf(InspectEvents(kafka, snapshot, topics), result_type=DataTypes.STRING(), func_type="pandas", name="inspect_events")

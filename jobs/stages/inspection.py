@@ -9,7 +9,7 @@ from pyflink.table import StreamTableEnvironment
 
 from jobs.stages.environment import border, view_of
 from sentinel.settings import JobSettings
-from udfs.inspect_events import ANOMALY, BLOCK, DEAD_LETTER, inspect_events
+from udfs.inspect_events import ANOMALY, BLOCK, DEAD_LETTER, inspect_events, place_sql
 
 
 def inspected(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: bytes, topics: Sequence[str]) -> DataStream:
@@ -18,10 +18,9 @@ def inspected(t_env: StreamTableEnvironment, settings: JobSettings, snapshot: by
     A row an item, with NULL in all columns but its own: a partial pane block (shard, start_ms, block), an anomaly or a dead letter (dlq).
     """
     t_env.create_temporary_system_function("inspect_events", inspect_events(settings.kafka, snapshot, topics))
-    # Partition and topic in one number: a batch pays for every column.
-    topic = " ".join(f"WHEN '{name}' THEN {number}" for number, name in enumerate(topics))
-    place = f"`partition` * {len(topics)} + CASE `topic` {topic} END" if len(topics) > 1 else "`partition`"
-    texts = f"SELECT inspect_events(`value`, {place}, `offset`, CAST(record_time AS TIMESTAMP_LTZ(3))) AS items, record_time FROM telemetry"
+    # As a number: a column of times takes pandas ten times as long.
+    time_ms = "EXTRACT(EPOCH FROM record_time) * 1000 + EXTRACT(MILLISECOND FROM record_time)"
+    texts = f"SELECT inspect_events(`value`, {place_sql(topics)}, {time_ms}) AS items, record_time FROM telemetry"
     table = t_env.sql_query(f"""
         SELECT CASE WHEN item LIKE '{BLOCK}%' THEN TRY_CAST(SUBSTRING(item, 2, 3) AS INT) END AS shard,
                CASE WHEN item LIKE '{BLOCK}%' THEN TRY_CAST(SUBSTRING(item, 5, 13) AS BIGINT) END AS start_ms,

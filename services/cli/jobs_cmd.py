@@ -10,7 +10,7 @@ import typer
 
 from services.cli.output import Output, print_json, print_table
 from services.cli.progress import Progress
-from services.cli.status_cmd import JOB_COLUMNS, job_rows
+from services.cli.status_cmd import JOB_COLUMNS, JOB_NUMBERS, job_rows
 from services.stack.errors import StackError
 from services.stack.flink_rest import ENDED, FlinkRest
 from services.stack.paths import Layout, default_home
@@ -27,6 +27,9 @@ Name = Annotated[str, typer.Argument(help="Name of the job.")]
 def submit_job(
     topology: Annotated[str, typer.Argument(help="Topology, such as standalone; or a dotted module name.")],
     args: Annotated[list[str] | None, typer.Argument(help="Arguments for a module of your own; the topologies of jobs/ take none.")] = None,
+    parallelism: Annotated[
+        int | None, typer.Option("--parallelism", "-p", min=1, max=720, help="Slots to run on; else as many as flink-conf/<topology>.yaml says.")
+    ] = None,
     restore: Annotated[
         Path | None, typer.Option("--from", exists=True, file_okay=False, help="Savepoint or checkpoint folder to start from.")
     ] = None,
@@ -40,7 +43,16 @@ def submit_job(
 
     progress, layout, name = Progress(), Layout(default_home()), job_name(topology)
     progress.say(f"submitting {name}")
-    submitted = submit(layout, name, module_of(topology), args or [], restore=restore, fresh=fresh, drop_unclaimed=drop_unclaimed)
+    submitted = submit(
+        layout,
+        name,
+        module_of(topology),
+        args or [],
+        parallelism=parallelism,
+        restore=restore,
+        fresh=fresh,
+        drop_unclaimed=drop_unclaimed,
+    )
     origin = f"from {submitted.restored_from}" if submitted.restored_from else "without state"
     progress.say(f"job {name} accepted as {submitted.job_id}, {origin}")
     wait_running(layout, name, progress.say)
@@ -56,7 +68,7 @@ def list_jobs(output: Annotated[Output, typer.Option("--output", "-o", help="tab
     if output is Output.json:
         print_json(jobs)
     else:
-        print_table(JOB_COLUMNS, job_rows(jobs), numbers=("restarts", "checkpoints"))
+        print_table(JOB_COLUMNS, job_rows(jobs), numbers=JOB_NUMBERS)
 
 
 @app.command("cancel")

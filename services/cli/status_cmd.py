@@ -11,16 +11,17 @@ from services.cli.output import Output, duration, print_json, print_table
 
 
 def job_rows(jobs: list[dict[str, Any]]) -> list[tuple[object, ...]]:
-    """Table rows of jobs: name, state, restarts, checkpoints, age of the newest one, id, cause."""
+    """Table rows of jobs: name, state, restarts, checkpoints, age of the newest one, rows that windows dropped as too late, id, cause."""
     rows: list[tuple[object, ...]] = []
     for job in jobs:
         last = job["last_checkpoint_ms"]
         age = f"{duration(time.time() - last / 1000)} ago" if last else ""
-        rows.append((job["name"], job["state"], job["restarts"], job["checkpoints"], age, job["job_id"], job["cause"] or ""))
+        rows.append((job["name"], job["state"], job["restarts"], job["checkpoints"], age, job["late_dropped"], job["job_id"], job["cause"] or ""))
     return rows
 
 
-JOB_COLUMNS = ("job", "state", "restarts", "checkpoints", "last checkpoint", "id", "cause")
+JOB_COLUMNS = ("job", "state", "restarts", "checkpoints", "last checkpoint", "dropped as late", "id", "cause")
+JOB_NUMBERS = ("restarts", "checkpoints", "dropped as late")
 
 
 def status(output: Annotated[Output, typer.Option("--output", "-o", help="table or json.")] = Output.table) -> None:
@@ -63,7 +64,7 @@ def status(output: Annotated[Output, typer.Option("--output", "-o", help="table 
         print_table(columns, rows, numbers=("pid", "port", "uptime", "memory MiB", "restarts"))
         if found["jobs"]:
             print()
-            print_table(JOB_COLUMNS, job_rows(found["jobs"]), numbers=("restarts", "checkpoints"))
+            print_table(JOB_COLUMNS, job_rows(found["jobs"]), numbers=JOB_NUMBERS)
     if not found["running"]:
         raise typer.Exit(1)
 

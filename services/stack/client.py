@@ -26,12 +26,20 @@ TIME_LIMIT_S = 240.0
 LIST_TIME_LIMIT_S = 30.0
 
 
-def run_client(context: Context, name: str, module: str, args: Sequence[str], start: Path | None, drop_unclaimed: bool = False) -> str:
+def run_client(
+    context: Context,
+    name: str,
+    module: str,
+    args: Sequence[str],
+    start: Path | None,
+    drop_unclaimed: bool = False,
+    parallelism: int | None = None,
+) -> str:
     """Runs topology `module`; returns the job's id once the JobManager has accepted it. Raises StackError with the root cause."""
     layout = context.layout
     folder = layout.run / "client" / name
     shutil.rmtree(folder, ignore_errors=True)
-    config = flink_conf.job_config(context, module.rsplit(".", 1)[-1], name)
+    config = flink_conf.job_config(context, module.rsplit(".", 1)[-1], name, parallelism)
     flink_conf.write(config, folder)
     flink_jars.link_lib(context)
     archive = ClassArchive.of(context)

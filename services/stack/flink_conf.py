@@ -72,8 +72,11 @@ def cluster_config(context: Context) -> Config:
     }
 
 
-def job_config(context: Context, topology: str, job: str) -> Config:
-    """Configuration that a client submits `topology` with, under the name `job`; its checkpoints go into a folder of that name."""
+def job_config(context: Context, topology: str, job: str, parallelism: int | None = None) -> Config:
+    """Configuration that a client submits `topology` with, under the name `job`; its checkpoints go into a folder of that name.
+
+    `parallelism` goes before what the configuration says.
+    """
     overlay = conf_dir() / f"{topology}.yaml"
     return (
         cluster_config(context)
@@ -84,6 +87,7 @@ def job_config(context: Context, topology: str, job: str) -> Config:
             "execution.checkpointing.dir": context.layout.checkpoints(job).as_uri(),
             "pipeline.name": job,
         }
+        | ({} if parallelism is None else {"parallelism.default": parallelism})
     )
 
 

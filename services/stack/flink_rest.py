@@ -83,13 +83,27 @@ class FlinkRest:
 
     def restarts(self, job_id: str) -> int:
         """`numRestarts` of a job."""
-        url = f"{self.url}/jobs/{job_id}/metrics?get=numRestarts"
-        try:
-            with urllib.request.urlopen(url, timeout=self._timeout_s) as answer:
-                metrics = json.loads(answer.read())
-        except urllib.error.HTTPError:
-            return 0
+        metrics = self._metrics(f"/jobs/{job_id}/metrics?get=numRestarts")
         return int(float(metrics[0]["value"])) if metrics else 0
+
+    def late_dropped(self, job_id: str) -> int:
+        """Rows that came too late for a window, which drops them, since the job's last start: `numLateRecordsDropped` of all its windows."""
+        dropped = 0
+        for vertex in self.call(f"/jobs/{job_id}").get("vertices", []):
+            if "WindowAggregate" in vertex["name"]:
+                path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
+                names = [one["id"] for one in self._metrics(path) if one["id"].endswith("numLateRecordsDropped")]
+                dropped += sum(int(float(one["sum"])) for one in self._metrics(f"{path}?agg=sum&get={','.join(names)}")) if names else 0
+        return dropped
+
+    def _metrics(self, path: str) -> list[dict[str, Any]]:
+        """Names or figures; none where Flink knows none yet."""
+        try:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=self._timeout_s) as answer:
+                found = json.loads(answer.read())
+        except urllib.error.HTTPError:
+            return []
+        return found if isinstance(found, list) else []
 
     def tasks_running(self, job_id: str) -> bool:
         """Whether every task of the job runs."""

@@ -18,7 +18,7 @@ def main() -> int:
         print(f"{name} is not wanted any more")
         return 0
     try:
-        submitted = submit(layout, job.name, job.module, job.args, only_if_missing=True)
+        submitted = submit(layout, job.name, job.module, job.args, parallelism=job.parallelism, only_if_missing=True)
     except StackError as error:
         print(error)
         return 1

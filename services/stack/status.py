@@ -76,7 +76,7 @@ def job_list(layout: Layout, state: State) -> list[dict[str, Any]]:
     known = {row["job_id"] for row in rows}
     rows += [
         {"name": job.name, "job_id": job_id, "state": "MISSING", "wanted": True, "restarts": 0, "checkpoints": 0}
-        | {"last_checkpoint_ms": None, "last_checkpoint_path": None, "cause": state.job_errors.get(job.name, "waits for its resubmission")}
+        | {"late_dropped": 0, "last_checkpoint_ms": None, "last_checkpoint_path": None, "cause": state.job_errors.get(job.name, "waits for its resubmission")}
         for job_id, job in wanted.items()
         if job_id not in known
     ]
@@ -92,6 +92,7 @@ def _job(rest: FlinkRest, job_id: str, wanted: WantedJob | None) -> dict[str, An
         "wanted": wanted is not None,
         "restarts": info.restarts,
         "checkpoints": info.checkpoints_completed,
+        "late_dropped": rest.late_dropped(job_id) if info.state == "RUNNING" else 0,
         "last_checkpoint_ms": info.last_checkpoint_ms,
         "last_checkpoint_path": info.last_checkpoint_path,
         "cause": rest.root_cause(job_id) if info.state == "FAILED" or info.restarts else None,

@@ -16,7 +16,7 @@ from services.stack.paths import Layout
 from services.stack.ports import HOST
 from services.stack.service import Context
 from services.stack.state import require_state
-from services.stack.wanted import WantedJob, newest_checkpoint, want_job, wanted_jobs
+from services.stack.wanted import WantedJob, drop_old_checkpoints, newest_checkpoint, want_job, wanted_jobs
 
 Say = Callable[[str], None]
 """Receives one progress line."""
@@ -49,12 +49,13 @@ def submit(
     module: str,
     args: Sequence[str] = (),
     *,
+    parallelism: int | None = None,
     restore: Path | None = None,
     fresh: bool = False,
     drop_unclaimed: bool = False,
     only_if_missing: bool = False,
 ) -> Submitted:
-    """Runs the topology's client process; returns once the JobManager has accepted the job.
+    """Runs the topology's client process; returns once the JobManager has accepted the job, on `parallelism` slots or as many as flink-conf says.
 
     The job starts from `restore` (a savepoint or checkpoint folder), else from its newest complete checkpoint, unless `fresh`; with
     `drop_unclaimed` state of operators that the topology no longer has is left behind instead of refused. With
@@ -75,10 +76,24 @@ def submit(
             if only_if_missing:
                 return Submitted(name, current.job_id, None)
             raise StackError(f"Job {name} is running already ({current.job_id}); cancel it with 'sentinel jobs cancel {name}' first.")
+        if parallelism and not only_if_missing:
+            _require_slots(rest, name, parallelism)
+        drop_old_checkpoints(layout.checkpoints(name), restore)
         start = restore or (None if fresh else newest_checkpoint(layout.checkpoints(name)))
-        job_id = run_client(context, name, module, args, start, drop_unclaimed)
-        want_job(layout, WantedJob(name=name, module=module, args=list(args), job_id=job_id))
+        job_id = run_client(context, name, module, args, start, drop_unclaimed, parallelism)
+        want_job(layout, WantedJob(name=name, module=module, args=list(args), parallelism=parallelism, job_id=job_id))
     return Submitted(name, job_id, start)
+
+
+def _require_slots(rest: FlinkRest, name: str, wanted: int) -> None:
+    """Without them the job would wait for five minutes, then fail."""
+    overview = rest.overview()
+    free, total = overview["slots-available"], overview["slots-total"]
+    if wanted > free:
+        raise StackError(
+            f"Job {name} asks for {wanted} slots; {free} of {total} are free. "
+            "A TaskManager has as many as taskmanager.numberOfTaskSlots in flink-conf/config.yaml says; 'sentinel jobs list' shows what runs."
+        )
 
 
 def wait_running(layout: Layout, name: str, say: Say, time_limit_s: float = 180.0) -> None:
@@ -115,9 +130,9 @@ def wait_running(layout: Layout, name: str, say: Say, time_limit_s: float = 180.
 def ensure_running(layout: Layout, topology: str, say: Say) -> None:
     """Submits a topology unless it runs, and waits until it really runs. Raises StackError with the root cause."""
     name = job_name(topology)
-    known = wanted_jobs(layout).get(name)
+    job = wanted_jobs(layout).get(name) or WantedJob(name=name, module=module_of(topology))
     say(f"job {name}: submitting, unless it runs already")
-    submitted = submit(layout, name, known.module if known else module_of(topology), known.args if known else [], only_if_missing=True)
+    submitted = submit(layout, name, job.module, job.args, parallelism=job.parallelism, only_if_missing=True)
     if submitted.restored_from:
         say(f"job {name}: starts from {submitted.restored_from.name} of its last run")
     wait_running(layout, name, say)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -18,6 +19,8 @@ class WantedJob(BaseModel):
     name: str
     module: str
     args: list[str] = []
+    parallelism: int | None = None
+    """Slots that were asked for; None: as flink-conf says."""
     job_id: str | None = None
     """Flink's id of the newest submission."""
 
@@ -70,6 +73,17 @@ def backend_of(checkpoint: Path) -> str | None:
         return None
     # A RocksDB is a folder of files, one of which is its manifest.
     return "rocksdb" if b"MANIFEST-" in metadata.read_bytes() else "hashmap"
+
+
+def drop_old_checkpoints(folder: Path, wanted: Path | None = None) -> None:
+    """Deletes what earlier submissions left below a job's checkpoint folder, but for that of the newest checkpoint and that of `wanted`."""
+    newest = newest_checkpoint(folder)
+    if newest is None:
+        return
+    kept = {newest.parent, *(wanted.resolve().parents if wanted else ())}
+    for old in folder.iterdir():
+        if old.is_dir() and old not in kept and old.resolve() not in kept:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -12,13 +12,15 @@ import grpc
 import pytest
 from apache_beam.coders import BytesCoder
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
-from apache_beam.runners.worker.bundle_processor import SynchronousBagRuntimeState
+from apache_beam.runners.worker.bundle_processor import BundleProcessor, SynchronousBagRuntimeState
+from apache_beam.runners.worker.data_plane import InMemoryDataChannel
 from apache_beam.runners.worker.sdk_worker import GlobalCachingStateHandler, GrpcStateHandler
 from apache_beam.runners.worker.statecache import StateCache
 from apache_beam.runners.worker.statesampler import StateSampler
 from apache_beam.utils.counters import CounterFactory
 
-from operators.bundle_end import _await_writes_together, _sample_nothing
+from operators.bundle_end import _await_writes_together, _describe_nothing, _sample_nothing
+from services.stack.paths import project_root
 
 KEYS = 3
 
@@ -141,3 +143,34 @@ def test_a_bundle_starts_no_thread_and_one_under_way_ends_its_own() -> None:
         assert sampler.tracked_thread is threading.current_thread()
         sampler.stop_if_still_running()
         assert sampler.finished
+
+
+def test_a_bundle_is_not_described() -> None:
+    class Processor(BundleProcessor):  # type: ignore[misc]
+        pass
+
+    class Step:
+        """Of a bundle, with figures of its own."""
+
+        described = 0
+
+        def pcollection_count_monitoring_infos(self, *_: object) -> dict[object, object]:
+            return {}
+
+        def monitoring_infos(self, *_: object) -> dict[object, object]:
+            self.described += 1
+            return {}
+
+    step = Step()
+    processor = Processor(set(), beam_fn_api_pb2.ProcessBundleDescriptor(id="one step"), None, InMemoryDataChannel())
+    processor.ops["step"] = step
+    assert list(processor.monitoring_infos()) == [] and step.described == 1
+    _describe_nothing(Processor)
+    assert list(processor.monitoring_infos()) == [] and step.described == 1
+
+
+@pytest.mark.parametrize("room", ["operators", "udfs"])
+def test_no_function_registers_figures_that_would_be_lost(room: str) -> None:
+    sources = list((project_root() / room).glob("*.py"))
+    assert sources
+    assert not [source.name for source in sources if "get_metrics_group" in source.read_text() or "get_metric_group" in source.read_text()]

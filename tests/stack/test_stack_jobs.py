@@ -17,7 +17,16 @@ from services.stack.paths import Layout
 from services.stack.ports import WISHES
 from services.stack.service import Context
 from services.stack.submit import job_name, module_of
-from services.stack.wanted import WantedJob, newest_checkpoint, unwant_job, want_job, want_service, wanted_jobs, wanted_services
+from services.stack.wanted import (
+    WantedJob,
+    drop_old_checkpoints,
+    newest_checkpoint,
+    unwant_job,
+    want_job,
+    want_service,
+    wanted_jobs,
+    wanted_services,
+)
 
 
 @pytest.fixture
@@ -128,6 +137,21 @@ def test_newest_complete_checkpoint(tmp_path: Path) -> None:
             (folder / "_metadata").write_bytes(b"x")
             os.utime(folder / "_metadata", (1_000_000 - age, 1_000_000 - age))
     assert newest_checkpoint(tmp_path) == tmp_path / "b" / "chk-2", "the id of the job does not matter, an unfinished one does not count"
+
+
+def test_checkpoints_of_earlier_submissions_go_but_for_the_last(tmp_path: Path) -> None:
+    drop_old_checkpoints(tmp_path)
+    for age, name in ((30, "a/chk-7"), (20, "b/chk-2"), (10, "b/chk-3")):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "_metadata").write_bytes(b"x")
+        os.utime(folder / "_metadata", (1_000_000 - age, 1_000_000 - age))
+    (tmp_path / "started-only" / "shared").mkdir(parents=True)
+    drop_old_checkpoints(tmp_path, wanted=tmp_path / "a" / "chk-7")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"], "somebody goes back to the first"
+    drop_old_checkpoints(tmp_path, wanted=Path("elsewhere/savepoint-1"))
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/chk-*")) == ["b/chk-2", "b/chk-3"]
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 def test_names() -> None:

@@ -115,14 +115,18 @@ class Stack:
 
 @contextmanager
 def running_stack(config: dict[str, Any], jobs: str = "standalone", dispatcher: bool = True) -> Iterator[Stack]:
-    """Starts a stack with a published configuration and jobs; at the end nothing of it is left. A stack that does not start is a failure."""
+    """Starts a stack with a published configuration and jobs; at the end nothing of it is left. A stack that does not start is a failure.
+
+    The jobs have two slots, whatever they are configured for: what subtasks must agree on is tested too.
+    """
     home = Path(tempfile.mkdtemp(prefix="sentinel-system-"))
     stack = Stack(home)
     try:
         option = "--dispatcher" if dispatcher else "--no-dispatcher"
         stack.sentinel("up", option, timeout_s=UP_LIMIT_S)
         stack.apply(config)
-        stack.sentinel("up", option, "--jobs", jobs, timeout_s=SUBMIT_LIMIT_S)
+        for job in jobs.split(","):
+            stack.sentinel("jobs", "submit", job, "--parallelism", "2", timeout_s=SUBMIT_LIMIT_S)
         yield stack
     finally:
         _remove(stack)

@@ -18,6 +18,7 @@ from tests.support.throwing import install
 # Event time only moves forward. The first ones work in stretches of the past; the trace is moved to end now; the last ones send at present.
 ORDER = (
     "test_job_graph",
+    "test_job_status",
     "test_config_change",
     "test_end_to_end",
     "test_alert_controls",
