@@ -19,7 +19,7 @@ TOPIC = "late-texts"
 JOB = "late_window"
 LATE = 3
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")
