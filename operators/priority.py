@@ -7,8 +7,8 @@ import os
 from functools import cache
 from pathlib import Path
 
-NICENESS = 5
-"""A third of what the hop's process gets of a contended core. Anyone may raise this number, nobody needs a privilege for it."""
+NICENESS = 10
+"""A ninth of what the hop's process gets of a contended core. Anyone may raise this number, nobody needs a privilege for it."""
 
 
 @cache
