@@ -87,7 +87,10 @@ class FlinkRest:
         return int(float(metrics[0]["value"])) if metrics else 0
 
     def late_dropped(self, job_id: str) -> int:
-        """Rows that came too late for a window, which drops them, since the job's last start: `numLateRecordsDropped` of all its windows."""
+        """Rows that came too late for a window, which drops them, since the job's last start: `numLateRecordsDropped` of all its windows.
+
+        What a subtask merged of one key and window before it came there is one row.
+        """
         dropped = 0
         for vertex in self.call(f"/jobs/{job_id}").get("vertices", []):
             if "WindowAggregate" in vertex["name"]:

@@ -47,7 +47,8 @@ def test_rows_that_a_window_drops_are_told(late_window: Stack) -> None:
     stack, now_ms = late_window, time.time_ns() // 1_000_000
 
     def send(number: int, at_ms: int) -> None:
-        produce(stack.endpoints.kafka_bootstrap, [Sent(b"text", at_ms)] * number, TOPIC)
+        # Of different texts: rows of one text and second are one before they come to the window.
+        produce(stack.endpoints.kafka_bootstrap, [Sent(b"text-%d" % text, at_ms) for text in range(number)], TOPIC)
 
     send(1, now_ms)
     # The first has to be read before those behind it come: what is late is judged by what was there before.
