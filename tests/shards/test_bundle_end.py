@@ -129,17 +129,22 @@ def test_a_bundle_starts_no_thread_and_one_under_way_ends_its_own() -> None:
         pass
 
     old = Sampler("old", CounterFactory())
-    before = threading.active_count()
+    # Threads of other tests may end meanwhile.
+    before = set(threading.enumerate())
+
+    def started() -> int:
+        return len(set(threading.enumerate()) - before)
+
     old.start()
-    assert threading.active_count() == before + 1
+    assert started() == 1
     _sample_nothing(Sampler)
     old.stop()
-    assert threading.active_count() == before
+    assert started() == 0
     fresh = Sampler("fresh", CounterFactory())
     for sampler in (old, fresh, fresh):
         sampler.reset()
         sampler.start()
-        assert threading.active_count() == before
+        assert started() == 0
         assert sampler.tracked_thread is threading.current_thread()
         sampler.stop_if_still_running()
         assert sampler.finished
