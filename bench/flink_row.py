@@ -111,7 +111,7 @@ def _watch_vertices(stack: BenchStack, job_id: str, row: Row, count: int) -> Non
     found: dict[str, dict[str, float]] = {}
     for vertex in stack.rest.call(f"/jobs/{job_id}").get("vertices", []):
         with contextlib.suppress(OSError, ValueError):
-            values = stack.metrics(f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics?get={_BUSY}&agg=avg")
+            values = stack.rest.entries(f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics?get={_BUSY}&agg=avg")
             times: dict[str, float] = {
                 value["id"].removesuffix("TimeMsPerSecond"): round(float(value["avg"])) for value in values if value["avg"] != "NaN"
             }

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,12 +58,6 @@ class BenchStack:
         """Submit without state, on as many slots as flink-conf says unless told otherwise; the job id."""
         with _environment(environment):
             return submit(self.layout, name, module, args, parallelism=parallelism, fresh=True).job_id
-
-    def metrics(self, path: str) -> list[dict[str, Any]]:
-        """A REST answer that is a list, as those of metrics are."""
-        with urllib.request.urlopen(f"{self.endpoints.flink_rest_url}{path}", timeout=10) as answer:
-            found = json.loads(answer.read())
-        return found if isinstance(found, list) else []
 
     def configure(self, config: dict[str, Any] | None = None) -> None:
         """Put a configuration into force; without one the built-in, which every row is measured with unless it says otherwise."""

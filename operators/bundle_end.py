@@ -1,4 +1,4 @@
-"""What every bundle of a Python worker waits for at its end, though nothing needs it to. All that a bundle found leaves when it has ended.
+"""What every bundle of a Python worker waits for at its end, or does there, though nothing needs it to. All that a bundle found leaves when it has ended.
 
 **Beam's sampler.** Beam starts a thread a bundle that looks, 2 ms after its start and then after pauses that grow by a fifth each, which step the bundle
 is in; a bundle ends when that thread has woken once more. So one of 10 ms waits for up to 4, one of 100 ms for up to 20. What the thread measures goes to
@@ -21,7 +21,7 @@ from typing import Any
 
 @cache
 def end_bundles_at_once() -> None:
-    """From the next bundle of this process on: no sampling, and one wait for all writes of state."""
+    """From the next bundle of this process on: no sampling, no description, and one wait for all writes of state."""
     # A worker has loaded these. The process that only describes a topology has not, and would spend a second on it.
     from apache_beam.runners.worker import bundle_processor, sdk_worker, statesampler
     from pyflink.fn_execution.state_impl import RemoteKeyedStateBackend

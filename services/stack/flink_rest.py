@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -39,6 +40,15 @@ class FlinkRest:
 
     def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
         """One request; the JSON object of the answer. Raises StackError with Flink's own first error line for HTTP errors."""
+        found = self._answer(path, body, method)
+        return found if isinstance(found, dict) else {}
+
+    def entries(self, path: str) -> list[dict[str, Any]]:
+        """As `call`, where the answer is a list, as those of metrics, watermarks and settings are."""
+        found = self._answer(path)
+        return found if isinstance(found, list) else []
+
+    def _answer(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"}, method=method)
         try:
@@ -46,8 +56,7 @@ class FlinkRest:
                 content = answer.read()
         except urllib.error.HTTPError as error:
             raise StackError(f"Flink answered {error.code} to {path}: {_first_error(error.read())}") from error
-        found = json.loads(content) if content else {}
-        return found if isinstance(found, dict) else {}
+        return json.loads(content) if content else None
 
     def overview(self) -> dict[str, Any]:
         """Cluster overview: slots, task managers, version."""
@@ -82,9 +91,10 @@ class FlinkRest:
         )
 
     def restarts(self, job_id: str) -> int:
-        """`numRestarts` of a job."""
-        metrics = self._metrics(f"/jobs/{job_id}/metrics?get=numRestarts")
-        return int(float(metrics[0]["value"])) if metrics else 0
+        """`numRestarts` of a job; 0 while Flink knows none."""
+        with contextlib.suppress(StackError):
+            return sum(int(float(metric["value"])) for metric in self.entries(f"/jobs/{job_id}/metrics?get=numRestarts"))
+        return 0
 
     def late_dropped(self, job_id: str) -> int:
         """Rows that came too late for a window, which drops them, since the job's last start: `numLateRecordsDropped` of all its windows.
@@ -95,18 +105,11 @@ class FlinkRest:
         for vertex in self.call(f"/jobs/{job_id}").get("vertices", []):
             if "WindowAggregate" in vertex["name"]:
                 path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
-                names = [one["id"] for one in self._metrics(path) if one["id"].endswith("numLateRecordsDropped")]
-                dropped += sum(int(float(one["sum"])) for one in self._metrics(f"{path}?agg=sum&get={','.join(names)}")) if names else 0
+                # Flink knows none of a task that has just started.
+                with contextlib.suppress(StackError):
+                    names = ",".join(one["id"] for one in self.entries(path) if one["id"].endswith("numLateRecordsDropped"))
+                    dropped += sum(int(float(one["sum"])) for one in self.entries(f"{path}?agg=sum&get={names}")) if names else 0
         return dropped
-
-    def _metrics(self, path: str) -> list[dict[str, Any]]:
-        """Names or figures; none where Flink knows none yet."""
-        try:
-            with urllib.request.urlopen(f"{self.url}{path}", timeout=self._timeout_s) as answer:
-                found = json.loads(answer.read())
-        except urllib.error.HTTPError:
-            return []
-        return found if isinstance(found, list) else []
 
     def tasks_running(self, job_id: str) -> bool:
         """Whether every task of the job runs."""

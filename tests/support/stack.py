@@ -127,6 +127,8 @@ def running_stack(config: dict[str, Any], jobs: str = "standalone", dispatcher: 
         stack.apply(config)
         for job in jobs.split(","):
             stack.sentinel("jobs", "submit", job, "--parallelism", "2", timeout_s=SUBMIT_LIMIT_S)
+        # Joins, and leaves what runs alone.
+        stack.sentinel("up", option, "--jobs", jobs, timeout_s=SUBMIT_LIMIT_S)
         yield stack
     finally:
         _remove(stack)

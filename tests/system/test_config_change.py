@@ -7,7 +7,6 @@ import itertools
 import json
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -200,6 +199,5 @@ def _detectors_at_ms(stack: Stack) -> int:
     vertices = stack.rest.call(f"/jobs/{stack.job_id('standalone')}")["vertices"]
     vertex = next(vertex["id"] for vertex in vertices if vertex["name"].startswith("panes of a shard"))
     names = [f"{subtask}.panes_of_a_shard.currentOutputWatermark" for subtask in range(2)]
-    url = f"{stack.endpoints.flink_rest_url}/jobs/{stack.job_id('standalone')}/vertices/{vertex}/metrics?get={','.join(names)}"
-    with urllib.request.urlopen(url, timeout=20) as answer:
-        return max((int(metric["value"]) for metric in json.loads(answer.read())), default=-1)
+    metrics = stack.rest.entries(f"/jobs/{stack.job_id('standalone')}/vertices/{vertex}/metrics?get={','.join(names)}")
+    return max((int(metric["value"]) for metric in metrics), default=-1)

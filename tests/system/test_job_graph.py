@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from typing import Any
 
 import psutil
@@ -124,7 +123,7 @@ def test_parallelism_and_restarts_are_bounded(stack: Stack, job: str) -> None:
 
 
 def test_effective_configuration_is_the_committed_one(stack: Stack) -> None:
-    cluster = {entry["key"]: entry["value"] for entry in _list(stack, "/jobmanager/config")}
+    cluster = {entry["key"]: entry["value"] for entry in stack.rest.entries("/jobmanager/config")}
     wanted = {
         "pipeline.max-parallelism": "720",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
@@ -140,10 +139,3 @@ def test_effective_configuration_is_the_committed_one(stack: Stack) -> None:
 def test_job_never_restarted(stack: Stack, job: str) -> None:
     assert stack.rest.restarts(job) == 0
     assert stack.rest.job(job).state == "RUNNING"
-
-
-def _list(stack: Stack, path: str) -> list[dict[str, str]]:
-    with urllib.request.urlopen(f"{stack.endpoints.flink_rest_url}{path}", timeout=20) as answer:
-        found = json.loads(answer.read())
-    assert isinstance(found, list)
-    return found

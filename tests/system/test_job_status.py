@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -39,8 +38,7 @@ def _listed(stack: Stack) -> dict[str, dict[str, object]]:
 def _event_time_ms(stack: Stack) -> int:
     job_id = stack.job_id(JOB)
     window = next(vertex["id"] for vertex in stack.rest.call(f"/jobs/{job_id}")["vertices"] if "GlobalWindowAggregate" in vertex["name"])
-    with urllib.request.urlopen(f"{stack.endpoints.flink_rest_url}/jobs/{job_id}/vertices/{window}/watermarks", timeout=20) as answer:
-        return max((int(one["value"]) for one in json.loads(answer.read())), default=-1)
+    return max((int(one["value"]) for one in stack.rest.entries(f"/jobs/{job_id}/vertices/{window}/watermarks")), default=-1)
 
 
 def test_rows_that_a_window_drops_are_told(late_window: Stack) -> None:
