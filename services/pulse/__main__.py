@@ -17,15 +17,17 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from sentinel.events.model import PULSE
 from sentinel.kafka_access import librdkafka
 from services.cli.connection import NoAddressError, kafka_bootstrap
-from services.pulse.clock import Partition, PulseClock
+from services.pulse.clock import Partition, PulseClock, following
 
 TELEMETRY_TOPICS = ("llm-telemetry", "llm-metrics")
 """What producers write to. `llm-events` gets its pulses through the ingestion job, behind the events that they follow."""
 
-_LOOK_S = 1.0
-"""How often the partitions are looked at."""
-_PULSE_S = 0.1
-"""A quiet partition beside busy ones holds every pane back until its next pulse. When all are quiet a pulse every `_LOOK_S` is enough."""
+_PULSE_MS = 100
+"""Event time between pulses beside busy partitions, where a quiet one holds every pane back until its next pulse."""
+_ALL_QUIET_MS = 1_000
+"""Event time between pulses when all are quiet."""
+_LOOK_MS = 500
+"""When the partitions are looked at, in each second of event time: far from its end, where panes wait for the pulse."""
 _RETRY_S = 2.0
 _TIMEOUT_S = 10.0
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -56,21 +58,25 @@ def main() -> int:
 
 def _run(bootstrap: str, clock: PulseClock, stop: threading.Event) -> None:
     admin = AdminClient(librdkafka(bootstrap))
-    producer = Producer({**librdkafka(bootstrap), "acks": "all"})
+    producer = Producer({**librdkafka(bootstrap), "acks": "all", "linger.ms": 0})
     pulsing = False
     while not stop.is_set():
         known = admin.list_topics(timeout=_TIMEOUT_S).topics
         partitions = [TopicPartition(topic, number) for topic in TELEMETRY_TOPICS if topic in known for number in known[topic].partitions]
+        # What is newest now, or became so while the question was on its way, was written by this time.
+        asked_s = time.time()
         ends = {place: found.offset for place, found in _offsets(admin, partitions, _LATEST).items()}
         newest_ms = max((found.timestamp for found in _offsets(admin, partitions, _NEWEST).values()), default=-1)
-        due = clock.observe(ends, newest_ms, time.time())
-        look_again_s = time.monotonic() + _LOOK_S
-        while not stop.is_set() and time.monotonic() < look_again_s:
+        due = clock.observe(ends, newest_ms, asked_s)
+        step_ms = _PULSE_MS if len(due) < len(partitions) else _ALL_QUIET_MS
+        look_again_ms = following(clock.event_ms(time.time()), 1_000, _LOOK_MS)
+        while not stop.is_set() and (next_ms := following(clock.event_ms(time.time()), step_ms)) < look_again_ms:
+            stop.wait(clock.seconds_until(next_ms, time.time()))
             event_ms = clock.event_ms(time.time())
             for topic, number in due:
                 producer.produce(topic, partition=number, value=PULSE, timestamp=event_ms, on_delivery=partial(_note, clock))
             producer.flush(_TIMEOUT_S)
-            stop.wait(_PULSE_S if len(due) < len(partitions) else _LOOK_S)
+        stop.wait(clock.seconds_until(look_again_ms, time.time()))
         if pulsing != (len(due) == len(partitions)):
             pulsing = not pulsing
             _log("all telemetry is quiet, pulses carry event time" if pulsing else "telemetry is back")

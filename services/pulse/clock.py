@@ -36,7 +36,16 @@ class PulseClock:
         """The event time of a pulse (epoch ms). Never ahead of the clock: telemetry that resumes with the present time must not be late for a pulse."""
         return min(self._newest_ms + round((now_s - self._newest_s) * 1000), round(now_s * 1000))
 
+    def seconds_until(self, event_ms: int, now_s: float) -> float:
+        """How long until pulses have that event time, or a little more."""
+        return max(0.0, (event_ms - self.event_ms(now_s) + 1) / 1000)
+
     def written(self, partition: Partition, offset: int) -> None:
         """A pulse lies at `offset`: the end behind it is no sign of telemetry."""
         if self._ends.get(partition) == offset:
             self._ends[partition] = offset + 1
+
+
+def following(event_ms: int, step_ms: int, offset_ms: int = 0) -> int:
+    """The first event time after `event_ms` that is a multiple of `step_ms`, and `offset_ms` more."""
+    return ((event_ms - offset_ms) // step_ms + 1) * step_ms + offset_ms

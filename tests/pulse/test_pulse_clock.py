@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sentinel.events.decode import decode_batch
 from sentinel.events.model import PULSE
-from services.pulse.clock import PulseClock
+from services.pulse.clock import PulseClock, following
 
 A, B = ("llm-telemetry", 0), ("llm-telemetry", 1)
 T = 1_000_000.0
@@ -38,6 +38,18 @@ def test_a_pulse_is_never_ahead_of_the_clock() -> None:
     clock = PulseClock(quiet_s=3)
     clock.observe({A: 10}, T_MS + 9_000_000, T)
     assert clock.event_ms(T + 5) == T_MS + 5000
+
+
+def test_a_pulse_is_awaited_at_whole_steps_of_event_time_where_panes_end() -> None:
+    clock = PulseClock(quiet_s=3)
+    clock.observe({A: 10}, T_MS - 340, T)
+    next_ms = following(clock.event_ms(T), 1_000)
+    assert next_ms == T_MS
+    reached = T + clock.seconds_until(next_ms, T)
+    assert next_ms <= clock.event_ms(reached) <= next_ms + 2
+    assert following(next_ms, 1_000) == T_MS + 1_000, "not the one that is over"
+    assert [following(T_MS + ms, 1_000, 500) - T_MS for ms in (499, 500, 1_499)] == [500, 1_500, 1_500]
+    assert clock.seconds_until(T_MS - 5_000, T) == 0
 
 
 def test_its_own_pulse_is_no_sign_of_telemetry() -> None:
