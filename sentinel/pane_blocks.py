@@ -8,6 +8,7 @@ numbers as raw arrays.
 from __future__ import annotations
 
 import base64
+from binascii import a2b_base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -119,18 +120,7 @@ def to_bytes(block: PaneBlock) -> bytes:
 
 def from_bytes(data: bytes) -> PaneBlock:
     """The block of `to_bytes`; raises msgspec.DecodeError or ValueError for anything else."""
-    wire = _decoder.decode(data)
-    rows, width = len(wire.keys) // 3, ID_BYTES * len(EXEMPLARS.names)
-    return PaneBlock(
-        start_ms=wire.start_ms,
-        keys=list(zip(wire.keys[::3], wire.keys[1::3], wire.keys[2::3], strict=True)),
-        sums=np.frombuffer(wire.sums, np.int64).reshape(rows, len(PANE_SUMS)),
-        histograms=np.frombuffer(wire.histograms, _HISTOGRAM).reshape(rows, HISTOGRAM_BUCKETS).astype(np.int64),
-        maxima=np.frombuffer(wire.maxima, np.int64).reshape(rows, MAXIMA),
-        ids=[wire.ids[begin : begin + width] for begin in range(0, len(wire.ids), width)],
-        users=wire.users,
-        facts=wire.facts,
-    )
+    return _side_by_side([_decoder.decode(data)])
 
 
 def to_text(block: PaneBlock) -> str:
@@ -140,34 +130,49 @@ def to_text(block: PaneBlock) -> str:
 
 def from_texts(texts: str) -> PaneBlock:
     """The merged block of collected texts, all of one shard and second."""
-    return merge([from_bytes(base64.b64decode(text)) for text in texts.split(SEPARATOR)])
+    return merged(_side_by_side([_decoder.decode(a2b_base64(text)) for text in texts.split(SEPARATOR)]))
 
 
-def merge(blocks: Sequence[PaneBlock]) -> PaneBlock:
-    """One block with a row a key, sorted by key; exact in any order: sums add up, and of equal maxima the highest id counts."""
-    if len(blocks) == 1 and len(blocks[0].keys) == 1:
-        return blocks[0]
-    keys = sorted({key for block in blocks for key in block.keys})
+def _side_by_side(wires: Sequence[_Wire]) -> PaneBlock:
+    """The rows of all, one below the other: their bytes are put together before anything is made of them, since most hold a row or two."""
+    keys = [part for wire in wires for part in wire.keys]
+    ids = b"".join([wire.ids for wire in wires])
+    rows, width = len(keys) // 3, ID_BYTES * len(EXEMPLARS.names)
+    return PaneBlock(
+        start_ms=wires[0].start_ms,
+        keys=list(zip(keys[::3], keys[1::3], keys[2::3], strict=True)),
+        sums=np.frombuffer(b"".join([wire.sums for wire in wires]), np.int64).reshape(rows, len(PANE_SUMS)),
+        histograms=np.frombuffer(b"".join([wire.histograms for wire in wires]), _HISTOGRAM).reshape(rows, HISTOGRAM_BUCKETS).astype(np.int64),
+        maxima=np.frombuffer(b"".join([wire.maxima for wire in wires]), np.int64).reshape(rows, MAXIMA),
+        ids=[ids[begin : begin + width] for begin in range(0, len(ids), width)],
+        users=[part for wire in wires for part in wire.users],
+        facts=[fact for wire in wires for fact in wire.facts],
+    )
+
+
+def merged(block: PaneBlock) -> PaneBlock:
+    """One row a key, sorted by key; exact in any order: sums add up, and of equal maxima the highest id counts."""
+    keys = sorted(set(block.keys))
+    if keys == block.keys:
+        return block
     places = {key: place for place, key in enumerate(keys)}
-    rows = np.array([places[key] for block in blocks for key in block.keys], np.int64)
-    sums, histograms = _added(rows, len(keys), [b.sums for b in blocks]), _added(rows, len(keys), [b.histograms for b in blocks])
+    rows = [places[key] for key in block.keys]
     maxima = np.zeros((len(keys), MAXIMA), np.int64)
-    np.maximum.at(maxima, rows, np.concatenate([block.maxima for block in blocks]))
-    ids = _merged_ids(blocks, rows.tolist(), maxima.tolist())
-    users, facts = [part for block in blocks for part in block.users], [fact for block in blocks for fact in block.facts]
-    return PaneBlock(blocks[0].start_ms, keys, sums, histograms, maxima, ids, users, facts)
+    np.maximum.at(maxima, rows, block.maxima)
+    ids = _merged_ids(block, rows, maxima.tolist())
+    sums, histograms = _added(rows, len(keys), block.sums), _added(rows, len(keys), block.histograms)
+    return PaneBlock(block.start_ms, keys, sums, histograms, maxima, ids, block.users, block.facts)
 
 
-def _added(rows: npt.NDArray[np.int64], size: int, parts: list[IntMatrix]) -> IntMatrix:
-    total = np.zeros((size, parts[0].shape[1]), np.int64)
-    np.add.at(total, rows, np.concatenate(parts))
+def _added(rows: list[int], size: int, parts: IntMatrix) -> IntMatrix:
+    total = np.zeros((size, parts.shape[1]), np.int64)
+    np.add.at(total, rows, parts)
     return total
 
 
-def _merged_ids(blocks: Sequence[PaneBlock], rows: list[int], maxima: list[list[int]]) -> list[bytes]:
+def _merged_ids(block: PaneBlock, rows: list[int], maxima: list[list[int]]) -> list[bytes]:
     best: list[list[bytes]] = [[EXEMPLARS.none] * len(EXEMPLARS.names) for _ in maxima]
-    candidates = ((numbers, ids) for block in blocks for numbers, ids in zip(block.maxima.tolist(), block.ids, strict=True))
-    for row, (numbers, ids) in zip(rows, candidates, strict=True):
+    for row, numbers, ids in zip(rows, block.maxima.tolist(), block.ids, strict=True):
         known, tops = best[row], maxima[row]
         for place in range(MAXIMA):
             if numbers[place] == tops[place]:
