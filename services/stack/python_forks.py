@@ -35,6 +35,11 @@ def python_of(layout: Layout) -> str:
     return str(path)
 
 
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
+"""For the C library: a worker that takes batches of megabytes keeps up to 64 MiB of what it frees. Otherwise the kernel takes back the memory of each
+batch and clears it again for the next: 33,000 page faults a second in one worker of a backlog, a tenth of its time."""
+
+
 class ForkServer(Service):
     """Has imported what the jobs' Python processes need, and forks them; its children are the Python workers of the TaskManager."""
 
@@ -51,7 +56,8 @@ class ForkServer(Service):
 
     def environment(self) -> dict[str, str]:
         """Numeric libraries would start threads when they are imported, which a fork does not copy."""
-        return super().environment() | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+        threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+        return super().environment() | threads | KEEP_MEMORY
 
     def healthy(self) -> bool:
         return socket_of(self.context.layout).exists()
