@@ -21,6 +21,7 @@ from sentinel.events.model import PULSE, Event
 from sentinel.events.rejects import RefusedEventError, Reject, reject_from_error
 from sentinel.identity import once_key, record_event_id
 from sentinel.kafka_access import KafkaAccess
+from udfs.batches_in_place import read_batches_in_place
 from udfs.config_watch import ConfigWatch, watch
 from udfs.dead_letters import Place, dead_letters
 
@@ -52,6 +53,7 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
 
     def open(self, function_context: FunctionContext) -> None:
         end_bundles_at_once()
+        read_batches_in_place()
         self._watch: ConfigWatch = watch(self._kafka, self._snapshot)
         self._version = self._watch.current.version
         self._enrichment = Enrichment.of(self._watch.current)

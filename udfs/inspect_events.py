@@ -31,6 +31,7 @@ from sentinel.events.folding import fold
 from sentinel.identity import record_event_id
 from sentinel.kafka_access import KafkaAccess
 from sentinel.pane_blocks import to_text
+from udfs.batches_in_place import read_batches_in_place
 from udfs.config_watch import ConfigWatch, watch
 from udfs.dead_letters import Place, dead_letters
 from udfs.texts import spread
@@ -58,6 +59,7 @@ class InspectEvents(ScalarFunction):  # type: ignore[misc]
     def open(self, function_context: FunctionContext) -> None:
         self._watch: ConfigWatch = watch(self._kafka, self._snapshot)
         end_bundles_at_once()
+        read_batches_in_place()
         self._failures = Failures()
         self._rules = EventRules(self._watch.current, self._failures)
         self._enrichment = Enrichment.of(self._watch.current)
