@@ -1,8 +1,8 @@
 """Pane blocks: the panes of one shard and one second together, as they cross from the per-event hop to the keyed operator.
 
 A batch of events makes one partial block for each shard and second that it touches (`sentinel.events.folding`). SQL only collects the blocks of a
-shard's second; `merge` adds them up. Nothing of a block is looked at in between, so it travels as one text: base64 of MessagePack, with the
-numbers as raw arrays.
+shard's second; `merged` adds them up. Nothing of a block is looked at in between, so it travels as one text: base64 of MessagePack, with the
+numbers as raw arrays, as wide as the largest of them needs. How wide they are shows in their length.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from binascii import a2b_base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -69,11 +70,11 @@ class PaneBlock:
     start_ms: int
     keys: list[Key]
     """(tenant, application, model)"""
-    sums: IntMatrix
-    """(rows, len(PANE_SUMS))"""
-    histograms: IntMatrix
+    sums: npt.NDArray[Any]
+    """(rows, len(PANE_SUMS)); as all numbers here int64, or `narrowed` on their way"""
+    histograms: npt.NDArray[Any]
     """(rows, 36)"""
-    maxima: IntMatrix
+    maxima: npt.NDArray[Any]
     """(rows, 3): highest latency, tokens, cost of a single call"""
     ids: list[bytes]
     """For each row the four ids of `EXEMPLARS`, 16 bytes each, one after the other"""
@@ -100,7 +101,16 @@ class _Wire(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Wire)
-_HISTOGRAM = np.dtype(np.uint32)
+_BY_WIDTH = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.int64}
+"""How numbers travel, by their size in bytes; none is negative."""
+
+
+def narrowed(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same numbers, none of which is negative, in as few bytes as the largest needs. What is narrow already stays as it is."""
+    if numbers.dtype != np.int64 or not numbers.size:
+        return numbers
+    bits = int(numbers.max()).bit_length()
+    return numbers.astype(next(kind for width, kind in _BY_WIDTH.items() if bits <= 8 * width))
 
 
 def to_bytes(block: PaneBlock) -> bytes:
@@ -108,9 +118,9 @@ def to_bytes(block: PaneBlock) -> bytes:
     wire = _Wire(
         block.start_ms,
         [part for key in block.keys for part in key],
-        block.sums.tobytes(),
-        block.histograms.astype(_HISTOGRAM).tobytes(),
-        block.maxima.tobytes(),
+        narrowed(block.sums).tobytes(),
+        narrowed(block.histograms).tobytes(),
+        narrowed(block.maxima).tobytes(),
         b"".join(block.ids),
         block.users,
         block.facts,
@@ -137,17 +147,28 @@ def _side_by_side(wires: Sequence[_Wire]) -> PaneBlock:
     """The rows of all, one below the other: their bytes are put together before anything is made of them, since most hold a row or two."""
     keys = [part for wire in wires for part in wire.keys]
     ids = b"".join([wire.ids for wire in wires])
-    rows, width = len(keys) // 3, ID_BYTES * len(EXEMPLARS.names)
+    rows = [len(wire.keys) // 3 for wire in wires]
+    width = ID_BYTES * len(EXEMPLARS.names)
     return PaneBlock(
         start_ms=wires[0].start_ms,
         keys=list(zip(keys[::3], keys[1::3], keys[2::3], strict=True)),
-        sums=np.frombuffer(b"".join([wire.sums for wire in wires]), np.int64).reshape(rows, len(PANE_SUMS)),
-        histograms=np.frombuffer(b"".join([wire.histograms for wire in wires]), _HISTOGRAM).reshape(rows, HISTOGRAM_BUCKETS).astype(np.int64),
-        maxima=np.frombuffer(b"".join([wire.maxima for wire in wires]), np.int64).reshape(rows, MAXIMA),
+        sums=_matrix([wire.sums for wire in wires], rows, len(PANE_SUMS)),
+        histograms=_matrix([wire.histograms for wire in wires], rows, HISTOGRAM_BUCKETS),
+        maxima=_matrix([wire.maxima for wire in wires], rows, MAXIMA),
         ids=[ids[begin : begin + width] for begin in range(0, len(ids), width)],
         users=[part for wire in wires for part in wire.users],
         facts=[fact for wire in wires for fact in wire.facts],
     )
+
+
+def _matrix(parts: list[bytes], rows: list[int], columns: int) -> IntMatrix:
+    widths = [len(part) // (count * columns) for part, count in zip(parts, rows, strict=True) if count]
+    if len(set(widths)) > 1:
+        widest = _BY_WIDTH[max(widths)]
+        filled = [part for part in parts if part]
+        parts = [np.frombuffer(part, _BY_WIDTH[width]).astype(widest).tobytes() for part, width in zip(filled, widths, strict=True)]
+    numbers = np.frombuffer(b"".join(parts), _BY_WIDTH[max(widths, default=8)])
+    return numbers.reshape(sum(rows), columns).astype(np.int64)
 
 
 def merged(block: PaneBlock) -> PaneBlock:

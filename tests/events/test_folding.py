@@ -192,6 +192,34 @@ def test_a_merged_block_stays_as_it_is() -> None:
     assert panes_of([from_bytes(to_bytes(block))]) == panes_of(blocks) == panes_of([merged(block)])
 
 
+@given(st.lists(st.lists(st.sampled_from([0, 1, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**62]), min_size=1, max_size=3), min_size=1, max_size=4))
+def test_numbers_travel_as_narrow_as_they_are_and_arrive_the_same(blocks: list[list[int]]) -> None:
+    def block(values: list[int]) -> PaneBlock:
+        keys = [("t", "a", f"m{number}") for number in range(len(values))]
+        columns = [np.repeat(np.array([values], np.int64).T, width, axis=1) for width in (len(PANE_SUMS), 36, 3)]
+        return PaneBlock(0, keys, *columns, ids=[bytes(64)] * len(values))
+
+    made = [block([value // len(blocks) for value in values]) for values in blocks]
+    for one in made:
+        arrived = from_bytes(to_bytes(one))
+        for name in ("sums", "histograms", "maxima"):
+            assert getattr(arrived, name).dtype == np.int64
+            assert np.array_equal(getattr(arrived, name), getattr(one, name))
+    together = from_texts(",".join(map(to_text, made)))
+    for row in range(len(together.keys)):
+        values = [one.sums[row, 0] for one in made if row < len(one.keys)]
+        assert (together.sums[row, 0], together.histograms[row, 35], together.maxima[row, 2]) == (sum(values), sum(values), max(values))
+    small = block([1, 2, 3])
+    assert len(to_bytes(small)) < 3 * (55 + 64) + 120, "a byte each"
+
+
+def test_a_block_of_an_earlier_checkpoint_is_read() -> None:
+    """Then sums and maxima always had eight bytes, buckets four."""
+    numbers = [np.arange(16).astype(np.int64), np.arange(36).astype(np.uint32), np.arange(3).astype(np.int64)]
+    arrived = from_bytes(msgspec.msgpack.encode([0, ["t", "a", "m"], *(each.tobytes() for each in numbers), bytes(64), [], []]))
+    assert [arrived.sums.tolist(), arrived.histograms.tolist(), arrived.maxima.tolist()] == [[each.tolist()] for each in numbers]
+
+
 def test_a_bad_record_is_refused_alone() -> None:
     good = {"event_type": "llm.request", "tenant_id": "t", "application_id": "a", "model": "m", "user_id": None, "offset_ms": 0}
     good |= dict.fromkeys(("latency_ms", "total_tokens", "prompt_tokens", "completion_tokens", "cost", "status"))
