@@ -129,7 +129,7 @@ def to_bytes(block: PaneBlock) -> bytes:
 
 
 def from_bytes(data: bytes) -> PaneBlock:
-    """The block of `to_bytes`; raises msgspec.DecodeError or ValueError for anything else."""
+    """The block of `to_bytes`; raises msgspec.DecodeError, KeyError or ValueError for anything else."""
     return _side_by_side([_decoder.decode(data)])
 
 

@@ -69,8 +69,13 @@ def _run(bootstrap: str, clock: PulseClock, stop: threading.Event) -> None:
         newest_ms = max((found.timestamp for found in _offsets(admin, partitions, _NEWEST).values()), default=-1)
         due = clock.observe(ends, newest_ms, asked_s)
         step_ms = _PULSE_MS if len(due) < len(partitions) else _ALL_QUIET_MS
-        look_again_ms = following(clock.event_ms(time.time()), 1_000, _LOOK_MS)
-        while not stop.is_set() and (next_ms := following(clock.event_ms(time.time()), step_ms)) < look_again_ms:
+        began_ms = clock.event_ms(time.time())
+        look_again_ms = following(began_ms, 1_000, _LOOK_MS)
+        # A clock that was set back would otherwise be waited for.
+        while not stop.is_set() and began_ms <= (now_ms := clock.event_ms(time.time())):
+            next_ms = following(now_ms, step_ms)
+            if next_ms >= look_again_ms:
+                break
             stop.wait(clock.seconds_until(next_ms, time.time()))
             event_ms = clock.event_ms(time.time())
             for topic, number in due:

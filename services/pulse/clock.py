@@ -37,8 +37,8 @@ class PulseClock:
         return min(self._newest_ms + round((now_s - self._newest_s) * 1000), round(now_s * 1000))
 
     def seconds_until(self, event_ms: int, now_s: float) -> float:
-        """How long until pulses have that event time, or a little more."""
-        return max(0.0, (event_ms - self.event_ms(now_s) + 1) / 1000)
+        """How long until pulses have that event time, or a little more; at most a second, since the clock may have been set back."""
+        return min(1.0, max(0.0, (event_ms - self.event_ms(now_s) + 1) / 1000))
 
     def written(self, partition: Partition, offset: int) -> None:
         """A pulse lies at `offset`: the end behind it is no sign of telemetry."""

@@ -50,6 +50,7 @@ def test_a_pulse_is_awaited_at_whole_steps_of_event_time_where_panes_end() -> No
     assert following(next_ms, 1_000) == T_MS + 1_000, "not the one that is over"
     assert [following(T_MS + ms, 1_000, 500) - T_MS for ms in (499, 500, 1_499)] == [500, 1_500, 1_500]
     assert clock.seconds_until(T_MS - 5_000, T) == 0
+    assert clock.seconds_until(T_MS, T - 3_600) == 1, "the clock was set back"
 
 
 def test_its_own_pulse_is_no_sign_of_telemetry() -> None:
