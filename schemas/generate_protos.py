@@ -2,10 +2,14 @@
 
 Needs grpcio-tools (a development requirement). The code is checked in, so that running the product needs no compiler. protoc writes absolute imports from
 the proto root (`from llm.sentinel.v1 import …`); they are moved below `schemas.pb`, so that no top-level package named `llm` comes into being.
+
+Of what it writes for a service, clients (`…Stub`) and registration (`add_…_to_server`) are kept. Its base class for servers answers UNIMPLEMENTED, at the first
+call, for a method that a server leaves out; without it such a server does not start.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import sys
@@ -16,6 +20,7 @@ from pathlib import Path
 PROTO_ROOT = Path(__file__).parent / "proto"
 CODE_ROOT = Path(__file__).parent / "pb"
 _PACKAGE = "schemas.pb"
+_EXPERIMENTAL = " # This class is part of an EXPERIMENTAL API.\n"
 _IMPORT = re.compile(r"^(from|import) (llm[.\w]*)", re.M)
 
 
@@ -34,8 +39,18 @@ def generated() -> dict[str, str]:
         if protoc.main([*command, *protos]) != 0:
             raise GenerationError("protoc refused the files below schemas/proto")
         found = {str(path.relative_to(scratch)): _IMPORT.sub(rf"\1 {_PACKAGE}.\2", path.read_text()) for path in Path(scratch).rglob("*.py*")}
+    found = {name: _without_bases(text) if name.endswith("_pb2_grpc.py") else text for name, text in found.items()}
     packages = {str(parent / "__init__.py") for name in found for parent in Path(name).parents}
     return dict(sorted((found | dict.fromkeys(packages, "")).items()))
+
+
+def _without_bases(text: str) -> str:
+    """The code of a service without the classes that are no client."""
+    lines = text.splitlines(keepends=True)
+    for node in reversed(ast.parse(text).body):
+        if isinstance(node, ast.ClassDef) and not node.name.endswith("Stub"):
+            del lines[node.lineno - 1 : node.end_lineno]
+    return re.sub(r"\n{4,}", "\n\n\n", "".join(lines).replace(_EXPERIMENTAL, "")).rstrip() + "\n"
 
 
 def main(folder: Path = CODE_ROOT) -> None:

@@ -13,7 +13,6 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
 
 from schemas.pb.llm.sentinel.v1 import ingestion_pb2 as pb
-from schemas.pb.llm.sentinel.v1 import ingestion_pb2_grpc as pb_grpc
 from services.gateway.gateway import Gateway, Outcome
 from services.gateway.grpc_errors import abort
 from services.gateway.grpc_events import event_json
@@ -40,7 +39,7 @@ def principal(gateway: Gateway, context: Any) -> Principal:
     return gateway.principal(*credentials(context))
 
 
-class Telemetry(pb_grpc.TelemetryIngestionServicer):
+class Telemetry:
     """The product's own service. `kept` is what an answer says of accepted events."""
 
     kept = "every event is durable"

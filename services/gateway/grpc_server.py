@@ -15,6 +15,7 @@ from schemas.pb.llm.sentinel.v1 import ingestion_pb2, ingestion_pb2_grpc, sideca
 from services.gateway.grpc_door import LogsExport, MetricsExport, Telemetry, TraceExport
 from services.gateway.grpc_reading import SERVER_OPTIONS, ReadingInterceptor
 from services.gateway.otlp.intake import OtlpIntake
+from services.gateway.sidecar_link import SidecarLink
 
 _NAMES = (
     ingestion_pb2.DESCRIPTOR.services_by_name["TelemetryIngestion"].full_name,
@@ -34,7 +35,7 @@ class GrpcServer:
         intake: OtlpIntake,
         max_message_bytes: int,
         max_streams: int,
-        link: sidecar_pb2_grpc.SidecarLinkServicer | None = None,
+        link: SidecarLink | None = None,
     ) -> None:
         self._server = grpc.aio.server(
             interceptors=[ReadingInterceptor(max_message_bytes)],

@@ -15,7 +15,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from schemas.pb.llm.sentinel.v1 import sidecar_pb2 as pb
-from schemas.pb.llm.sentinel.v1 import sidecar_pb2_grpc as pb_grpc
 from sentinel.anomaly import SHADOW
 from sentinel.config.sidecar_view import view_of
 from services.dispatcher.events import log_event
@@ -48,7 +47,7 @@ class _Follower(NamedTuple):
         return self.tenants is None or heading.tenant_id in self.tenants
 
 
-class SidecarLink(pb_grpc.SidecarLinkServicer):
+class SidecarLink:
     """Serves sidecars. Anomalies are read from the first of them on."""
 
     def __init__(self, tokens: Tokens, in_force: ConfigInForce, kafka: dict[str, Any]) -> None:

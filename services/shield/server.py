@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from schemas.pb.llm.shield.v1 import shield_pb2 as pb
-from schemas.pb.llm.shield.v1.shield_pb2_grpc import ShieldActionServicer, add_ShieldActionServicer_to_server
+from schemas.pb.llm.shield.v1.shield_pb2_grpc import add_ShieldActionServicer_to_server
 
 MAX_ACTIONS = 100_000
 MAX_TEXT = 10_000
@@ -36,7 +36,7 @@ class InForce:
     revoked: bool = False
 
 
-class ReferenceShield(ShieldActionServicer):
+class ReferenceShield:
     """Actions by id. An id that comes again changes nothing and is answered as before."""
 
     def __init__(self, tell: Tell = lambda event: None, clock: Callable[[], float] = time.time) -> None:

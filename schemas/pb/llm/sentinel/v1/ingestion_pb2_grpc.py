@@ -32,8 +32,6 @@ if _version_not_supported:
 
 class TelemetryIngestionStub(object):
     """The door of the gateway for telemetry.
-    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
-    services/gateway/grpc_door.py, leaves none out (tests/contract/test_protos.py).
     """
 
     def __init__(self, channel):
@@ -59,34 +57,6 @@ class TelemetryIngestionStub(object):
                 _registered_method=True)
 
 
-class TelemetryIngestionServicer(object):
-    """The door of the gateway for telemetry.
-    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
-    services/gateway/grpc_door.py, leaves none out (tests/contract/test_protos.py).
-    """
-
-    def StreamTelemetry(self, request_iterator, context):
-        """Streaming telemetry ingestion: one answer after the client has closed its side.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def BatchTelemetry(self, request, context):
-        """Batch telemetry ingestion: the good events of a batch are kept, the bad ones are listed in the answer.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def HealthCheck(self, request, context):
-        """Health check; grpc.health.v1 is served beside it.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-
 def add_TelemetryIngestionServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'StreamTelemetry': grpc.stream_unary_rpc_method_handler(
@@ -109,92 +79,3 @@ def add_TelemetryIngestionServicer_to_server(servicer, server):
             'llm.sentinel.v1.TelemetryIngestion', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
     server.add_registered_method_handlers('llm.sentinel.v1.TelemetryIngestion', rpc_method_handlers)
-
-
- # This class is part of an EXPERIMENTAL API.
-class TelemetryIngestion(object):
-    """The door of the gateway for telemetry.
-    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
-    services/gateway/grpc_door.py, leaves none out (tests/contract/test_protos.py).
-    """
-
-    @staticmethod
-    def StreamTelemetry(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_unary(
-            request_iterator,
-            target,
-            '/llm.sentinel.v1.TelemetryIngestion/StreamTelemetry',
-            llm_dot_sentinel_dot_v1_dot_ingestion__pb2.TelemetryEvent.SerializeToString,
-            llm_dot_sentinel_dot_v1_dot_ingestion__pb2.StreamResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def BatchTelemetry(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/llm.sentinel.v1.TelemetryIngestion/BatchTelemetry',
-            llm_dot_sentinel_dot_v1_dot_ingestion__pb2.BatchTelemetryRequest.SerializeToString,
-            llm_dot_sentinel_dot_v1_dot_ingestion__pb2.BatchTelemetryResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def HealthCheck(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/llm.sentinel.v1.TelemetryIngestion/HealthCheck',
-            llm_dot_sentinel_dot_v1_dot_ingestion__pb2.HealthCheckRequest.SerializeToString,
-            llm_dot_sentinel_dot_v1_dot_ingestion__pb2.HealthCheckResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)

@@ -32,8 +32,6 @@ if _version_not_supported:
 
 class SidecarLinkStub(object):
     """What a sidecar asks of its gateway.
-    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
-    services/gateway/sidecar_link.py, leaves none out (tests/contract/test_protos.py).
     """
 
     def __init__(self, channel):
@@ -49,20 +47,6 @@ class SidecarLinkStub(object):
                 _registered_method=True)
 
 
-class SidecarLinkServicer(object):
-    """What a sidecar asks of its gateway.
-    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
-    services/gateway/sidecar_link.py, leaves none out (tests/contract/test_protos.py).
-    """
-
-    def Follow(self, request, context):
-        """The configuration comes at once and again whenever it changes; anomalies come as they are found. The stream ends with the gateway or the client.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-
 def add_SidecarLinkServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Follow': grpc.unary_stream_rpc_method_handler(
@@ -75,38 +59,3 @@ def add_SidecarLinkServicer_to_server(servicer, server):
             'llm.sentinel.v1.SidecarLink', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
     server.add_registered_method_handlers('llm.sentinel.v1.SidecarLink', rpc_method_handlers)
-
-
- # This class is part of an EXPERIMENTAL API.
-class SidecarLink(object):
-    """What a sidecar asks of its gateway.
-    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
-    services/gateway/sidecar_link.py, leaves none out (tests/contract/test_protos.py).
-    """
-
-    @staticmethod
-    def Follow(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/llm.sentinel.v1.SidecarLink/Follow',
-            llm_dot_sentinel_dot_v1_dot_sidecar__pb2.FollowRequest.SerializeToString,
-            llm_dot_sentinel_dot_v1_dot_sidecar__pb2.FollowUpdate.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)

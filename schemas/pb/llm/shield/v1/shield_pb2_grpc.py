@@ -32,8 +32,6 @@ if _version_not_supported:
 
 class ShieldActionStub(object):
     """What is asked of Shield; the reference server stands in for it.
-    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
-    services/shield/server.py, leaves none out (tests/contract/test_protos.py).
     """
 
     def __init__(self, channel):
@@ -59,34 +57,6 @@ class ShieldActionStub(object):
                 _registered_method=True)
 
 
-class ShieldActionServicer(object):
-    """What is asked of Shield; the reference server stands in for it.
-    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
-    services/shield/server.py, leaves none out (tests/contract/test_protos.py).
-    """
-
-    def EnforceAction(self, request, context):
-        """Puts one action in force. The same action_id again is answered as the first time, and changes nothing.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def BulkEnforceActions(self, request, context):
-        """Several actions, each for itself: one that is refused does not hold back the others.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def RevokeAction(self, request, context):
-        """Ends an action before its time. NOT_FOUND when there never was one of this id.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-
 def add_ShieldActionServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'EnforceAction': grpc.unary_unary_rpc_method_handler(
@@ -109,92 +79,3 @@ def add_ShieldActionServicer_to_server(servicer, server):
             'llm.shield.v1.ShieldAction', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
     server.add_registered_method_handlers('llm.shield.v1.ShieldAction', rpc_method_handlers)
-
-
- # This class is part of an EXPERIMENTAL API.
-class ShieldAction(object):
-    """What is asked of Shield; the reference server stands in for it.
-    The generated base class answers UNIMPLEMENTED, as gRPC defines for a method that a server leaves out. Ours, in
-    services/shield/server.py, leaves none out (tests/contract/test_protos.py).
-    """
-
-    @staticmethod
-    def EnforceAction(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/llm.shield.v1.ShieldAction/EnforceAction',
-            llm_dot_shield_dot_v1_dot_shield__pb2.ActionRequest.SerializeToString,
-            llm_dot_shield_dot_v1_dot_shield__pb2.ActionResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def BulkEnforceActions(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/llm.shield.v1.ShieldAction/BulkEnforceActions',
-            llm_dot_shield_dot_v1_dot_shield__pb2.BulkActionRequest.SerializeToString,
-            llm_dot_shield_dot_v1_dot_shield__pb2.BulkActionResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def RevokeAction(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/llm.shield.v1.ShieldAction/RevokeAction',
-            llm_dot_shield_dot_v1_dot_shield__pb2.RevokeRequest.SerializeToString,
-            llm_dot_shield_dot_v1_dot_shield__pb2.RevokeResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
