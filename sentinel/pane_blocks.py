@@ -101,16 +101,13 @@ class _Wire(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Wire)
-_BY_WIDTH = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.int64}
-"""How numbers travel, by their size in bytes; none is negative."""
 
 
 def narrowed(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The same numbers, none of which is negative, in as few bytes as the largest needs. What is narrow already stays as it is."""
     if numbers.dtype != np.int64 or not numbers.size:
         return numbers
-    bits = int(numbers.max()).bit_length()
-    return numbers.astype(next(kind for width, kind in _BY_WIDTH.items() if bits <= 8 * width))
+    return numbers.astype(np.min_scalar_type(int(numbers.max())))
 
 
 def to_bytes(block: PaneBlock) -> bytes:
@@ -129,7 +126,7 @@ def to_bytes(block: PaneBlock) -> bytes:
 
 
 def from_bytes(data: bytes) -> PaneBlock:
-    """The block of `to_bytes`; raises msgspec.DecodeError, KeyError or ValueError for anything else."""
+    """The block of `to_bytes`; raises msgspec.DecodeError, TypeError or ValueError for anything else."""
     return _side_by_side([_decoder.decode(data)])
 
 
@@ -163,12 +160,16 @@ def _side_by_side(wires: Sequence[_Wire]) -> PaneBlock:
 
 def _matrix(parts: list[bytes], rows: list[int], columns: int) -> IntMatrix:
     widths = [len(part) // (count * columns) for part, count in zip(parts, rows, strict=True) if count]
+    widest = max(widths, default=1)
     if len(set(widths)) > 1:
-        widest = _BY_WIDTH[max(widths)]
         filled = [part for part in parts if part]
-        parts = [np.frombuffer(part, _BY_WIDTH[width]).astype(widest).tobytes() for part, width in zip(filled, widths, strict=True)]
-    numbers = np.frombuffer(b"".join(parts), _BY_WIDTH[max(widths, default=8)])
-    return numbers.reshape(sum(rows), columns).astype(np.int64)
+        parts = [np.frombuffer(part, _unsigned(width)).astype(_unsigned(widest)).tobytes() for part, width in zip(filled, widths, strict=True)]
+    return np.frombuffer(b"".join(parts), _unsigned(widest)).reshape(sum(rows), columns).astype(np.int64)
+
+
+def _unsigned(width: int) -> np.dtype[Any]:
+    """Numbers of so many bytes, as they travel; TypeError for a width that numbers do not have."""
+    return np.dtype(f"u{width}")
 
 
 def merged(block: PaneBlock) -> PaneBlock:

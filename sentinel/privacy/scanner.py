@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import re2
 
+from sentinel.automata import automaton, options
 from sentinel.privacy.contacts import CONTACTS
 from sentinel.privacy.money import MONEY
 from sentinel.privacy.national_ids import NATIONAL_IDS
@@ -21,7 +22,6 @@ from sentinel.privacy.secrets import SECRETS
 
 RULES: tuple[Rule, ...] = (*SECRETS, *MONEY[:3], *CONTACTS[:2], *NATIONAL_IDS, *MONEY[3:], *CONTACTS[2:])
 """Where two overlap, the first wins: a password that looks like an address is a password, a card is not a phone number."""
-_AUTOMATON_BYTES = 64 << 20
 
 
 class Finding(NamedTuple):
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 class _Group(NamedTuple):
     """An automaton over the rules of one hint, and the rules by its numbers."""
 
-    automaton: re2.Set
+    matcher: re2.Set
     rules: list[int]
 
 
@@ -43,8 +43,8 @@ class Scanner:
     """Compiled rules. One instance serves a process; compiling takes some milliseconds."""
 
     def __init__(self, rules: Sequence[Rule] = RULES) -> None:
-        self._rules = [(rule.kind, re2.compile(rule.pattern.encode(), _options()), rule.check) for rule in rules]
-        self._hints = _automaton(list(HINTS.values()))
+        self._rules = [(rule.kind, re2.compile(rule.pattern.encode(), options()), rule.check) for rule in rules]
+        self._hints = automaton(list(HINTS.values()))
         self._groups = [_group(hint, rules) for hint in HINTS]
 
     def find(self, text: str) -> list[Finding]:
@@ -79,38 +79,18 @@ class Scanner:
     def _candidates(self, hints: Sequence[int], data: bytes) -> Iterator[int]:
         """The numbers of the rules that may find something."""
         for hint in hints:
-            automaton, rules = self._groups[hint]
+            matcher, rules = self._groups[hint]
             if len(rules) == 1:
                 yield rules[0]
             else:
-                yield from (rules[number] for number in automaton.Match(data) or ())
+                yield from (rules[number] for number in matcher.Match(data) or ())
 
 
 def _group(hint: str, rules: Sequence[Rule]) -> _Group:
     """A rule behind a word stands in the automaton with the word alone: the way from the word to the number would need a state for each step."""
     numbers = [number for number, rule in enumerate(rules) if rule.hint == hint]
     patterns = [rf"\b(?i:{'|'.join(map(re.escape, rule.words))})" if (rule := rules[number]).words else rule.pattern for number in numbers]
-    return _Group(_automaton(patterns), numbers)
-
-
-def _automaton(patterns: list[str]) -> re2.Set:
-    """One automaton over all patterns. RE2 answers "nothing" when its memory is too small for the patterns: that must never pass for an answer."""
-    automaton = re2.Set.SearchSet(_options())
-    for pattern in patterns:
-        automaton.Add(pattern)
-    probe = automaton.Add("[[:cntrl:]]probe")
-    automaton.Compile()
-    if automaton.Match(b"\x00probe") != [probe]:
-        raise RuntimeError(f"{len(patterns)} patterns do not fit into an automaton of {_AUTOMATON_BYTES:,} bytes")
-    return automaton
-
-
-def _options() -> re2.Options:
-    options = re2.Options()
-    options.max_mem = _AUTOMATON_BYTES
-    # A single pattern whose states do not fit is run without them, more slowly: nothing to tell on a worker's standard error.
-    options.log_errors = False
-    return options
+    return _Group(automaton(patterns), numbers)
 
 
 def _characters(data: bytes) -> int:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import re2
 
+from sentinel.automata import automaton
 from sentinel.config.runtime import DetectorConfig
 from sentinel.events.model import Event
 
@@ -53,7 +54,7 @@ class PatternRules:
 
     def __init__(self, detectors: Sequence[DetectorConfig]) -> None:
         self.detectors = tuple(detectors)
-        self._automata = [automaton for field in TEXT_FIELDS if (automaton := _compile(field, detectors)) is not None]
+        self._automata = [compiled for field in TEXT_FIELDS if (compiled := _compile(field, detectors)) is not None]
 
     def hits(self, events: Sequence[Event]) -> list[PatternHit]:
         """Every rule that matches, at most one hit a rule and event."""
@@ -98,12 +99,4 @@ def _compile(field: str, detectors: Sequence[DetectorConfig]) -> _Automaton | No
         return None
     patterns = [pattern for _, _, pattern in sources]
     of_lines = not any(_OF_WHOLE_TEXTS.search(pattern) for pattern in patterns)
-    return _Automaton(field, _set_of(patterns), _set_of([f"(?m){pattern}" for pattern in patterns]) if of_lines else None, sources)
-
-
-def _set_of(patterns: list[str]) -> re2.Set:
-    matcher = re2.Set.SearchSet()
-    for pattern in patterns:
-        matcher.Add(pattern)
-    matcher.Compile()
-    return matcher
+    return _Automaton(field, automaton(patterns), automaton([f"(?m){pattern}" for pattern in patterns]) if of_lines else None, sources)
