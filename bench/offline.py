@@ -20,6 +20,7 @@ from sentinel.events.decode import decode_batch
 from sentinel.events.folding import fold
 from sentinel.events.names import Names
 from sentinel.pane_blocks import PaneBlock
+from sentinel.panes import turn_ms
 from sentinel.shard import Shard
 from sentinel.timestamps import from_rfc3339
 from services.traffic.timed import TimedEvent, TimedStream
@@ -57,7 +58,7 @@ def detect(stream: TimedStream, config: RuntimeConfig) -> Iterator[Found]:
             said = [
                 anomaly
                 for number, block in blocks.get(end_ms, [])
-                for anomaly in shards.setdefault(number, Shard(config, roll_up=False)).on_second(block, end_ms).anomalies
+                for anomaly in shards.setdefault(number, Shard(config, roll_up=False, turn_ms=turn_ms(number))).on_second(block, end_ms).anomalies
             ]
             # Time passes for every shard, also for those of which nothing was heard.
             said += [anomaly for shard in shards.values() for anomaly in shard.on_time(end_ms - 1).anomalies]

@@ -18,6 +18,7 @@ from sentinel.anomaly import SHADOW
 from sentinel.collector import collect_seldom
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.minute_rollups import STORED_COLUMNS, Minute, minutes_of
+from sentinel.panes import turn_ms
 from sentinel.shard import Results, Shard
 from sentinel.sink_rows import Columns
 from sentinel.timestamps import to_rfc3339
@@ -77,7 +78,7 @@ class ShardPanes(BroadcastConfiguration):
         config = self.config(ctx) if self._detect else None
         shard = self._shards.get(number)
         if shard is None:
-            shard = self._shards[number] = self._restored(config)
+            shard = self._shards[number] = self._restored(number, config)
             self._configs[number] = config
         elif config is not None and config is not self._configs[number]:
             shard.apply_config(config)
@@ -86,9 +87,9 @@ class ShardPanes(BroadcastConfiguration):
             self._journal.replace(number, shard.to_state())
         return shard
 
-    def _restored(self, config: RuntimeConfig | None) -> Shard:
+    def _restored(self, number: int, config: RuntimeConfig | None) -> Shard:
         snapshot, entries = self._journal.read()
-        about = (config, self._roll_up, self._max_keys)
+        about = (config, self._roll_up, self._max_keys, turn_ms(number))
         shard = Shard(*about) if snapshot is None else Shard.from_state(snapshot, *about)
         for time_ms, block in map(_decoder.decode, entries):
             # What came of it has left before the checkpoint.

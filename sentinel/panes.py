@@ -39,6 +39,11 @@ def shard_of(tenant_id: str, application_id: str) -> int:
     return zlib.crc32(f"{tenant_id}|{application_id}".encode()) % SHARDS
 
 
+def turn_ms(shard: int) -> int:
+    """How long after the others a shard does what comes round every ten seconds or every minute: all at once would hold up the panes of that second."""
+    return shard * PANE_WIDTH_MS % USER_PANE_WIDTH_MS
+
+
 def histogram_bucket(latency_ms: float) -> int:
     """The bucket index 0..35 of a latency in ms."""
     if latency_ms <= HISTOGRAM_FIRST_MS:

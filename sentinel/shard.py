@@ -33,12 +33,12 @@ class Results(NamedTuple):
 
 
 class Shard:
-    """One shard. Without a configuration it has no detectors; with `roll_up` it makes minutes."""
+    """One shard. Without a configuration it has no detectors; with `roll_up` it makes minutes. `turn_ms`: `sentinel.panes.turn_ms`."""
 
-    def __init__(self, config: RuntimeConfig | None, roll_up: bool, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, config: RuntimeConfig | None, roll_up: bool, max_keys: int = MAX_KEYS, turn_ms: int = 0) -> None:
         self._engine = None if config is None else ShardEngine.from_state(None, config, max_keys)
-        self._tally = UserTally()
-        self._minutes = MinuteRollups() if roll_up else None
+        self._tally = UserTally(turn_ms=turn_ms)
+        self._minutes = MinuteRollups(turn_ms) if roll_up else None
 
     def apply_config(self, config: RuntimeConfig) -> None:
         """Put a configuration in force."""
@@ -62,7 +62,7 @@ class Shard:
 
     def next_timer(self) -> int | None:
         """The watermark at which `on_time` is wanted next. None: never."""
-        ends = [end for end in (self._tally.next_end_ms(), self._minutes.next_end_ms() if self._minutes else None) if end is not None]
+        ends = [end for end in (self._tally.next_end_ms(), self._minutes.next_turn_ms() if self._minutes else None) if end is not None]
         due = [end - 1 for end in ends]
         if self._engine is not None and (timer := self._engine.next_timer()) is not None:
             due.append(timer)
@@ -82,13 +82,13 @@ class Shard:
         return _encoder.encode([STATE_VERSION, engine, self._tally.waiting(), minutes])
 
     @classmethod
-    def from_state(cls, state: bytes, config: RuntimeConfig | None, roll_up: bool, max_keys: int = MAX_KEYS) -> Shard:
+    def from_state(cls, state: bytes, config: RuntimeConfig | None, roll_up: bool, max_keys: int = MAX_KEYS, turn_ms: int = 0) -> Shard:
         """The shard as it was at `to_state`, under the given configuration.
 
         Raises:
             StateError: when the bytes are no state of this version.
         """
-        shard = cls(config, roll_up, max_keys)
+        shard = cls(config, roll_up, max_keys, turn_ms)
         try:
             decoded: Any = msgspec.msgpack.decode(state)
         except msgspec.DecodeError as error:
@@ -96,7 +96,7 @@ class Shard:
         engine, waiting, minutes = check_version(decoded, STATE_VERSION, "shard")
         if config is not None:
             shard._engine = ShardEngine.from_state(engine, config, max_keys)
-        shard._tally = UserTally((start, msgspec.convert(counts, UserCounts)) for start, counts in waiting)
+        shard._tally = UserTally(((start, msgspec.convert(counts, UserCounts)) for start, counts in waiting), turn_ms)
         if shard._minutes is not None and minutes is not None:
             shard._minutes.from_state(minutes)
         return shard
