@@ -47,6 +47,7 @@ bench: setup ## Measure throughput, latency and memory
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 
 fmt: setup ## Format the code

@@ -67,7 +67,9 @@ def _ours(home: Path, alerts: list[Anomaly], per_second: int) -> str:
         sentinel(home, "up", "--dispatcher")
         apply_configuration(home, receiver.url)
         if end_offset(stack.bootstrap, NOTIFIED):
-            raise SystemExit(f"bench: {NOTIFIED} holds messages of an earlier run, which the dispatcher would send first: give --home a new folder")
+            raise SystemExit(
+                f"bench: {NOTIFIED} holds messages of an earlier run, which the dispatcher would send first: give --home a new folder"
+            )
         group = f"bench-crash-{uuid.uuid4().hex[:8]}"
         start_at_end(stack.bootstrap, f"{group}-alerting", TOPIC)
         stack.submit("alerting", "jobs.alerting", [], {"SENTINEL_KAFKA_GROUP": group})

@@ -28,9 +28,7 @@ SHORT_RUN = 1_000_000
 _BUSY = "busyTimeMsPerSecond,backPressuredTimeMsPerSecond,idleTimeMsPerSecond"
 
 
-def run_job(
-    stack: BenchStack, row: Row, module: str, args: list[str], job: str, filled: Filled, parallelism: int | None = None
-) -> Row:
+def run_job(stack: BenchStack, row: Row, module: str, args: list[str], job: str, filled: Filled, parallelism: int | None = None) -> Row:
     """Submit `module` on a consumer group of its own, wait until it has committed the whole topic, cancel it. `job` names its group.
 
     Raises SystemExit when the job fails or makes no progress.
@@ -38,7 +36,9 @@ def run_job(
     stack.cancel_all()
     group = f"bench-{row.name}-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": stack.bootstrap})
-    sampler = Sampler({name: pid for name, pid in service_roots(stack.layout).items() if name in (*ENGINE, FORK_SERVER, "kafka", "postgres")})
+    sampler = Sampler(
+        {name: pid for name, pid in service_roots(stack.layout).items() if name in (*ENGINE, FORK_SERVER, "kafka", "postgres")}
+    )
     row.events = filled.events
     began = time.time()
     environment = {"SENTINEL_KAFKA_GROUP": group, "SENTINEL_TELEMETRY_TOPICS": filled.topic}

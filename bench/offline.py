@@ -58,7 +58,9 @@ def detect(stream: TimedStream, config: RuntimeConfig) -> Iterator[Found]:
             said = [
                 anomaly
                 for number, block in blocks.get(end_ms, [])
-                for anomaly in shards.setdefault(number, Shard(config, roll_up=False, turn_ms=turn_ms(number))).on_second(block, end_ms).anomalies
+                for anomaly in shards.setdefault(number, Shard(config, roll_up=False, turn_ms=turn_ms(number)))
+                .on_second(block, end_ms)
+                .anomalies
             ]
             # Time passes for every shard, also for those of which nothing was heard.
             said += [anomaly for shard in shards.values() for anomaly in shard.on_time(end_ms - 1).anomalies]

@@ -83,8 +83,12 @@ class Bench:
             ),
             "detectors": lambda: detectors.run(
                 self.stack,
-                self._row("detectors", "detection job with 10 and 100 detectors on 1,000 keys; the same in plain Python, beside River and PyOD"),
-                self.events, KEYS, self.quick,
+                self._row(
+                    "detectors", "detection job with 10 and 100 detectors on 1,000 keys; the same in plain Python, beside River and PyOD"
+                ),
+                self.events,
+                KEYS,
+                self.quick,
             ),
             "engine-cost": lambda: engine_cost.run(
                 self._row("engine-cost", "10, 30 and 100 detectors on panes, one core, no Flink"), self.quick
@@ -98,8 +102,10 @@ class Bench:
             "nab": lambda: nab.run(self._row("nab", "detectors on files of the Numenta Anomaly Benchmark, no Flink"), self.nab_corpus),
             "classifier": self.classifier,
             "detection-classifier": lambda: classifier_flink.run(
-                self.stack, self._row("detection-classifier", "detection job with the injection classifier on, a prompt of 40 words an event"),
-                QUICK_EVENTS if self.quick else min(self.events, 1_000_000), KEYS,
+                self.stack,
+                self._row("detection-classifier", "detection job with the injection classifier on, a prompt of 40 words an event"),
+                QUICK_EVENTS if self.quick else min(self.events, 1_000_000),
+                KEYS,
             ),
             "bare-decode": self.bare_decode,
             "standalone": self.standalone,
@@ -198,7 +204,9 @@ class Bench:
 
     def sidecar(self) -> Row:
         self.stack.cancel_all()
-        return sidecar.run(self._row("sidecar", "a sidecar beside an application: rules, answers, the way on"), self.stack.bootstrap, quick=self.quick)
+        return sidecar.run(
+            self._row("sidecar", "a sidecar beside an application: rules, answers, the way on"), self.stack.bootstrap, quick=self.quick
+        )
 
     def quix(self) -> Row:
         self.stack.cancel_all()

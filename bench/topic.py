@@ -51,7 +51,11 @@ def fill(bootstrap: str, home: Path, topic: str, events: int, keys: int, rate: i
     manifest = home / f"topic-{topic}.json"
     if manifest.exists():
         known = msgspec.json.decode(manifest.read_bytes(), type=Filled)
-        if known.events == events + TAIL_EVENTS and (known.keys, known.rate) == (keys, rate) and _untouched(known, end_offset(bootstrap, topic)):
+        if (
+            known.events == events + TAIL_EVENTS
+            and (known.keys, known.rate) == (keys, rate)
+            and _untouched(known, end_offset(bootstrap, topic))
+        ):
             return known
     recreate(bootstrap, topic)
     every = max(2, events // OUTLIERS // 2 * 2)

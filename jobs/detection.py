@@ -1,5 +1,7 @@
-"""llm-events ─► inspect ─┬─ findings of per-event rules ─┐
-└─ panes ─► detectors ──────────┴─► correlation ─► llm-anomalies (exactly once), Postgres
+"""What is abnormal in the events that ingestion made ready:
+
+llm-events ─► inspect ─┬─ findings of per-event rules ─┐
+                       └─ panes ─► detectors ──────────┴─► correlation ─► llm-anomalies (exactly once), Postgres
 """
 
 from __future__ import annotations

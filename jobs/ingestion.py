@@ -1,4 +1,6 @@
-"""llm-telemetry ─► decode, validate, complete ─► pair requests and answers ─► each id once ─► llm-events (exactly once)
+"""What producers send, made ready for the other topologies:
+
+llm-telemetry ─► decode, validate, complete ─► pair requests and answers ─► each id once ─► llm-events (exactly once)
                                              └► llm-telemetry-dlq
 """
 

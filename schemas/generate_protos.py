@@ -38,7 +38,9 @@ def generated() -> dict[str, str]:
         command += [f"--{kind}_out={scratch}" for kind in ("python", "pyi", "grpc_python")]
         if protoc.main([*command, *protos]) != 0:
             raise GenerationError("protoc refused the files below schemas/proto")
-        found = {str(path.relative_to(scratch)): _IMPORT.sub(rf"\1 {_PACKAGE}.\2", path.read_text()) for path in Path(scratch).rglob("*.py*")}
+        found = {
+            str(path.relative_to(scratch)): _IMPORT.sub(rf"\1 {_PACKAGE}.\2", path.read_text()) for path in Path(scratch).rglob("*.py*")
+        }
     found = {name: _without_bases(text) if name.endswith("_pb2_grpc.py") else text for name, text in found.items()}
     packages = {str(parent / "__init__.py") for name in found for parent in Path(name).parents}
     return dict(sorted((found | dict.fromkeys(packages, "")).items()))

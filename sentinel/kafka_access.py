@@ -82,7 +82,7 @@ class KafkaAccess:
         if password.endswith("\n"):
             raise KafkaAccessError(f"{where} ends with a line break, which would count as part of the password: write it with printf '%s'")
         if any(character in '"\\' or not character.isprintable() for character in password):
-            raise KafkaAccessError(f'{where} holds a ", a \\ or a control character, which Kafka\'s Java client cannot be given')
+            raise KafkaAccessError(f"{where} holds a \", a \\ or a control character, which Kafka's Java client cannot be given")
         return password
 
     def librdkafka(self) -> dict[str, Any]:

@@ -163,7 +163,9 @@ def _matrix(parts: list[bytes], rows: list[int], columns: int) -> IntMatrix:
     widest = max(widths, default=1)
     if len(set(widths)) > 1:
         filled = [part for part in parts if part]
-        parts = [np.frombuffer(part, _unsigned(width)).astype(_unsigned(widest)).tobytes() for part, width in zip(filled, widths, strict=True)]
+        parts = [
+            np.frombuffer(part, _unsigned(width)).astype(_unsigned(widest)).tobytes() for part, width in zip(filled, widths, strict=True)
+        ]
     return np.frombuffer(b"".join(parts), _unsigned(widest)).reshape(sum(rows), columns).astype(np.int64)
 
 

@@ -32,7 +32,9 @@ class JobSettings(BaseSettings):
     keys_per_shard: int = Field(
         MAX_KEYS, ge=1, description="applications and models that each of 32 shards watches; further ones are counted, and not watched"
     )
-    restored_backend: Literal["hashmap", "rocksdb"] | None = Field(None, description="state backend that wrote the checkpoint to start from")
+    restored_backend: Literal["hashmap", "rocksdb"] | None = Field(
+        None, description="state backend that wrote the checkpoint to start from"
+    )
     hop_delivery: str = Field("exactly-once", pattern="^(exactly-once|at-least-once)$", description="guarantee of the topics between jobs")
 
     @property

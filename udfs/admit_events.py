@@ -82,7 +82,9 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
         halves = Halves(self._watch.current.pairing)
         rejects: list[tuple[int, Reject]] = []
         for begin in range(0, len(values), CHUNK):
-            decoded = decode_batch(values[begin : begin + CHUNK], times_ms[begin : begin + CHUNK].tolist(), normaliser=enrichment.normaliser)
+            decoded = decode_batch(
+                values[begin : begin + CHUNK], times_ms[begin : begin + CHUNK].tolist(), normaliser=enrichment.normaliser
+            )
             rejects += [(begin + row, reject) for row, reject in decoded.rejects]
             for row, event in zip(decoded.rows, decoded.events, strict=True):
                 at = begin + row
@@ -117,9 +119,7 @@ class AdmitEvents(ScalarFunction):  # type: ignore[misc]
         if not paired or event.event_type == REQUEST:
             out["event"][row] = text
 
-    def _wait_for_request(
-        self, row: int, reject: Reject, value: bytes | None, time_ms: int, out: Out, halves: Halves
-    ) -> None:
+    def _wait_for_request(self, row: int, reject: Reject, value: bytes | None, time_ms: int, out: Out, halves: Halves) -> None:
         """An answer that does not say how long it took goes on when its request comes, and takes its dead letter along."""
         found = without_latency(value, reject, time_ms, self._enrichment.normaliser)
         if found is None:

@@ -21,6 +21,9 @@ def dead_letters(
     """The row and the dead letter (JSON text) of each refusal; `values`, `place_of` and `times_ms` tell of the batch's rows."""
     for row, reject in rejects:
         topic, partition, offset = place_of(row)
-        yield row, dlq_record(
-            values[row] or b"", reject, topic=topic, partition=partition, offset=offset, record_ms=int(times_ms[row]), failed_ms=now_ms
+        yield (
+            row,
+            dlq_record(
+                values[row] or b"", reject, topic=topic, partition=partition, offset=offset, record_ms=int(times_ms[row]), failed_ms=now_ms
+            ),
         )

@@ -28,7 +28,12 @@ def rollups(t_env: StreamTableEnvironment, settings: JobSettings, statements: St
 
 
 def counters(
-    t_env: StreamTableEnvironment, settings: JobSettings, statements: StatementSet, panes: bool = True, refusals: bool = True, duplicates: bool = False
+    t_env: StreamTableEnvironment,
+    settings: JobSettings,
+    statements: StatementSet,
+    panes: bool = True,
+    refusals: bool = True,
+    duplicates: bool = False,
 ) -> None:
     """Add the inserts that count events by tenant, minute and kind; the kinds are disjoint."""
     columns = "`tenant_id` STRING, `minute` STRING, `kind` STRING, `events` BIGINT"

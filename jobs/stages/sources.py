@@ -35,7 +35,7 @@ def telemetry(
                  THEN CAST(TIMESTAMPADD(MINUTE, -{TRUSTED_BEHIND_MIN}, CURRENT_TIMESTAMP) AS TIMESTAMP_LTZ(3))
                  ELSE CAST(CURRENT_TIMESTAMP AS TIMESTAMP_LTZ(3)) END
             - INTERVAL '{settings.lateness_ms / 1000}' SECOND(2,3)
-        ) WITH ({_kafka(settings, ';'.join(names), job, committed_only)},
+        ) WITH ({_kafka(settings, ";".join(names), job, committed_only)},
           'format' = 'raw',
           'scan.watermark.idle-timeout' = '{settings.idle_ms} ms')
     """)

@@ -40,7 +40,9 @@ def annotations_of(anomaly: Anomaly) -> dict[str, str]:
     annotations["correlation_group"] = anomaly.correlation.get("group_id", "")
     annotations["score"] = f"{anomaly.score:.4g}"
     annotations |= {name: f"{value:.6g}" for name, value in anomaly.metrics.items()}
-    return {name: value if len(value) <= MAX_ANNOTATION else value[: MAX_ANNOTATION - 1] + "…" for name, value in annotations.items() if value}
+    return {
+        name: value if len(value) <= MAX_ANNOTATION else value[: MAX_ANNOTATION - 1] + "…" for name, value in annotations.items() if value
+    }
 
 
 def alert_record(key: AlertKey, state: GroupState, policy: Policy) -> AlertRecord:

@@ -47,7 +47,9 @@ class CompiledDefinition:
         incidents = tuple(r.name for r in config.receivers if r.type == "incident" and (not named or r.name in named)) if asks else ()
         webhooks = definition.named_by("webhook")
         self.beside = tuple(
-            direct_route(root, f"{definition.id} {what}", names) for what, names in (("incident", incidents), ("webhook", webhooks)) if names
+            direct_route(root, f"{definition.id} {what}", names)
+            for what, names in (("incident", incidents), ("webhook", webhooks))
+            if names
         )
         self.max_frequency_ms = round((definition.max_frequency_s or 0) * 1000)
         self.cap, self.cap_window_ms = definition.max_notifications, round(definition.notifications_window_s * 1000)

@@ -65,7 +65,9 @@ class Telling:
     def leave_old_routes(self) -> None:
         """After a change of the configuration: label sets leave groups of routes that no longer lead there, which only tell the end."""
         for clock in list(self.state.clocks):
-            left = [name for name in clock.names if not any(route.id == clock.route_id for route in self._ways.routes(self.state.members[name]))]
+            left = [
+                name for name in clock.names if not any(route.id == clock.route_id for route in self._ways.routes(self.state.members[name]))
+            ]
             if left and not clock.route_id.startswith("\0"):
                 self.state.clocks.append(Clock("\0" + clock.route_id, clock.due, left, clock.reached))
                 clock.names = [name for name in clock.names if name not in left]

@@ -59,7 +59,9 @@ class EntityRelationshipParams(_UserParams):
     )
     window: PositiveDuration = Field(default=600.0, ge=60, le=86_400, description="What fan-outs are counted over")
     min_models: PositiveInt = Field(default=5, description="Models of one user in the window below which nothing is said")
-    min_users: PositiveInt = Field(default=50, description="Users of the application, or of one key, in the window below which nothing is said")
+    min_users: PositiveInt = Field(
+        default=50, description="Users of the application, or of one key, in the window below which nothing is said"
+    )
     min_applications: PositiveInt = Field(default=5, description="Applications of one user in the window below which nothing is said")
     min_ratio: float = Field(default=3.0, ge=1, description="Smallest multiple of the usual that can be an anomaly")
     min_windows: PositiveInt = Field(default=6, description="Learned windows before the first judgement of the application's users")
@@ -67,5 +69,7 @@ class EntityRelationshipParams(_UserParams):
     @model_validator(mode="after")
     def _keys_apart(self) -> Self:
         if "key_users" in self.watch and (self.entity != "api_key" or self.watch != ["key_users"]):
-            raise ValueError("expected entity: api_key and nothing else in watch beside key_users: what else is watched takes a detector of its own")
+            raise ValueError(
+                "expected entity: api_key and nothing else in watch beside key_users: what else is watched takes a detector of its own"
+            )
         return self

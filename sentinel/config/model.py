@@ -51,8 +51,12 @@ class TenantSettings(ConfigModel):
     detectors: TenantDetectors = TenantDetectors()
     privacy: TenantPrivacy | None = None
     timestamps: OutOfRange | None = None
-    deduplicate_events: bool = Field(default=False, description="Drop events whose id came within the last ten minutes, and count them (ingestion job)")
-    pair_requests: bool | None = Field(default=None, description="Whether requests and answers are paired; else `ingestion.pairing.enabled` says it")
+    deduplicate_events: bool = Field(
+        default=False, description="Drop events whose id came within the last ten minutes, and count them (ingestion job)"
+    )
+    pair_requests: bool | None = Field(
+        default=None, description="Whether requests and answers are paired; else `ingestion.pairing.enabled` says it"
+    )
 
 
 class SentinelConfig(ConfigModel):

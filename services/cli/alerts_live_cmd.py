@@ -57,7 +57,9 @@ def list_alerts(
     cells = []
     for r in rows:
         who = [r["tenant_id"], r["application_id"], r["definition_id"]]
-        cells.append([r["alert_id"][:8], r["status"], r["severity"], *who, _time(r["starts_at"]), r["count"], ", ".join(r["receivers"] or [])])
+        cells.append(
+            [r["alert_id"][:8], r["status"], r["severity"], *who, _time(r["starts_at"]), r["count"], ", ".join(r["receivers"] or [])]
+        )
     print_table(["id", "status", "severity", "tenant", "application", "definition", "since", "count", "receivers"], cells, ["count"])
 
 

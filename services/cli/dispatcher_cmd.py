@@ -92,7 +92,9 @@ def status(output: Output = "table", dsn: Dsn = None) -> None:
     except psycopg.Error as error:
         print(f"the ledger cannot be read: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         raise typer.Exit(1) from None
-    print_rows(rows, ["receiver", "notifications", "delivered", "waiting", "dead", "attempts", "last_delivered", "last_error"], output, COUNTS)
+    print_rows(
+        rows, ["receiver", "notifications", "delivered", "waiting", "dead", "attempts", "last_delivered", "last_error"], output, COUNTS
+    )
 
 
 @app.command("dead-letters")

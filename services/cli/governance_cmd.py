@@ -26,7 +26,9 @@ def _group() -> None:
 def push(
     once: Annotated[bool, typer.Option("--once", help="Push what is due and end.")] = False,
     interval: Annotated[str, typer.Option(help="Time between pushes.")] = "60s",
-    since: Annotated[str | None, typer.Option(help="Push again from this long ago, such as 6h; the dashboard replaces what it has.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Push again from this long ago, such as 6h; the dashboard replaces what it has.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A configuration file instead of the configuration in force.")] = None,
     bootstrap: Annotated[str | None, typer.Option(help="Kafka; default: SENTINEL_KAFKA_BOOTSTRAP, else the running stack.")] = None,
     dsn: Annotated[str | None, typer.Option(help="Postgres; default: SENTINEL_POSTGRES_DSN, else the running stack.")] = None,
@@ -67,7 +69,10 @@ def _turn(config: Path | None, bootstrap: str | None, dsn: str, since: datetime 
         print(f"the metrics cannot be read: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return False
     if done:
-        print(f"{sum(turn.metrics for turn in done):,} metrics of {done[0].start:%Y-%m-%dT%H:%MZ} to {done[-1].end:%Y-%m-%dT%H:%MZ}", flush=True)
+        print(
+            f"{sum(turn.metrics for turn in done):,} metrics of {done[0].start:%Y-%m-%dT%H:%MZ} to {done[-1].end:%Y-%m-%dT%H:%MZ}",
+            flush=True,
+        )
     return True
 
 

@@ -28,7 +28,8 @@ def submit_job(
     topology: Annotated[str, typer.Argument(help="Topology, such as standalone; or a dotted module name.")],
     args: Annotated[list[str] | None, typer.Argument(help="Arguments for a module of your own; the topologies of jobs/ take none.")] = None,
     parallelism: Annotated[
-        int | None, typer.Option("--parallelism", "-p", min=1, max=720, help="Slots to run on; else as many as flink-conf/<topology>.yaml says.")
+        int | None,
+        typer.Option("--parallelism", "-p", min=1, max=720, help="Slots to run on; else as many as flink-conf/<topology>.yaml says."),
     ] = None,
     restore: Annotated[
         Path | None, typer.Option("--from", exists=True, file_okay=False, help="Savepoint or checkpoint folder to start from.")

@@ -59,7 +59,9 @@ def serve(
         from services.shield.server import ReferenceShield, start
 
         def tell(event: dict[str, Any]) -> None:
-            sys.stdout.buffer.write(orjson.dumps({"time": to_rfc3339(time.time_ns() // 1_000_000), **event}, option=orjson.OPT_APPEND_NEWLINE))
+            sys.stdout.buffer.write(
+                orjson.dumps({"time": to_rfc3339(time.time_ns() // 1_000_000), **event}, option=orjson.OPT_APPEND_NEWLINE)
+            )
             sys.stdout.buffer.flush()
 
         server, bound = await start(ReferenceShield(tell), host, port)
@@ -152,7 +154,9 @@ async def _enforce(order: Any, endpoint: str, dsn: str) -> list[Any]:
     await database.open()
     try:
         async with ShieldClient() as client:
-            answers = await client.enforce(endpoint, [request.to_action(time.time_ns() // 1_000_000, order.context) for request in order.requests])
+            answers = await client.enforce(
+                endpoint, [request.to_action(time.time_ns() // 1_000_000, order.context) for request in order.requests]
+            )
         for request, answer in zip(order.requests, answers, strict=True):
             await ShieldBook(database).enforced(order, request, endpoint, answer)
     finally:

@@ -16,7 +16,9 @@ def job_rows(jobs: list[dict[str, Any]]) -> list[tuple[object, ...]]:
     for job in jobs:
         last = job["last_checkpoint_ms"]
         age = f"{duration(time.time() - last / 1000)} ago" if last else ""
-        rows.append((job["name"], job["state"], job["restarts"], job["checkpoints"], age, job["late_dropped"], job["job_id"], job["cause"] or ""))
+        rows.append(
+            (job["name"], job["state"], job["restarts"], job["checkpoints"], age, job["late_dropped"], job["job_id"], job["cause"] or "")
+        )
     return rows
 
 

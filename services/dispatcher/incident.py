@@ -33,7 +33,13 @@ def body(settings: IncidentSettings, notification: Notification, action: Mapping
     values: dict[str, Any] = {**labels, **worst.annotations}
     title = worst.annotations.get("summary") or headline(notification)
     values |= {"title": title, "description": worst.annotations.get("description") or notification.text}
-    context = {"anomaly": values, "alert": values, "commonLabels": shown.common_labels, "tenant_id": shown.tenant_id, "severity": shown.severity}
+    context = {
+        "anomaly": values,
+        "alert": values,
+        "commonLabels": shown.common_labels,
+        "tenant_id": shown.tenant_id,
+        "severity": shown.severity,
+    }
     severity = str(words.get("severity") or settings.severity(shown.severity))
     score = values.get("score", "")
     metadata = {
@@ -99,7 +105,9 @@ def _wanted(settings: IncidentSettings, notification: Notification, action: Mapp
     if action is not None:
         return bool(action.get("auto_create", True))
     firing = [alert for alert in notification.alerts if alert.status == "firing"]
-    return any(conditions_hold(settings.conditions, {"severity": notification.severity, **alert.labels, **alert.annotations}) for alert in firing)
+    return any(
+        conditions_hold(settings.conditions, {"severity": notification.severity, **alert.labels, **alert.annotations}) for alert in firing
+    )
 
 
 async def _create(http: httpx.AsyncClient, settings: IncidentSettings, written: dict[str, Any], ref: str) -> str:
@@ -114,7 +122,13 @@ async def _create(http: httpx.AsyncClient, settings: IncidentSettings, written: 
 
 
 async def _change(
-    http: httpx.AsyncClient, settings: IncidentSettings, known: Incident, written: dict[str, Any], notification: Notification, *, closing: bool
+    http: httpx.AsyncClient,
+    settings: IncidentSettings,
+    known: Incident,
+    written: dict[str, Any],
+    notification: Notification,
+    *,
+    closing: bool,
 ) -> str:
     changes = {name: written[name] for name in ("severity", "title", "description", "metadata", "affected_entities", "tags")}
     if closing:
@@ -147,7 +161,9 @@ def _worst(notification: Notification) -> AlertItem:
     """The alert that the incident is told by: firing before over, then by severity, then the earliest."""
     if not notification.alerts:
         labels = notification.common_labels
-        return AlertItem(status=notification.status, labels=labels, annotations=notification.common_annotations, starts_at=notification.created_at)
+        return AlertItem(
+            status=notification.status, labels=labels, annotations=notification.common_annotations, starts_at=notification.created_at
+        )
     return min(
         notification.alerts,
         key=lambda alert: (alert.status != "firing", -_RANK.get(alert.labels.get("severity", ""), 0), alert.starts_at),

@@ -91,7 +91,15 @@ class Ledger:
         await self._book(_DEAD + _DECIDED, message, "dead", f"given up, on the dead-letter topic: {plain(reason)}", note=plain(reason))
 
     async def _book(
-        self, sql: LiteralString, message: Message, outcome: str, detail: str, *, mark: str = "", wait_s: float | None = None, **values: object
+        self,
+        sql: LiteralString,
+        message: Message,
+        outcome: str,
+        detail: str,
+        *,
+        mark: str = "",
+        wait_s: float | None = None,
+        **values: object,
     ) -> None:
         about = {"id": message.notification_id, "alert_id": plain(message.alert_id), "tenant_id": plain(message.tenant_id)}
         await self.database.run(

@@ -88,7 +88,11 @@ def parse(value: bytes) -> Order:
     """Raises ValueError naming the JSON path when the record is neither an anomaly nor an alert."""
     try:
         fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
-        order = _of_alert(msgspec.json.decode(value, type=_Alert)) if "alert_id" in fields else _of_anomaly(msgspec.json.decode(value, type=_Anomaly))
+        order = (
+            _of_alert(msgspec.json.decode(value, type=_Alert))
+            if "alert_id" in fields
+            else _of_anomaly(msgspec.json.decode(value, type=_Anomaly))
+        )
         for request in order.requests:
             from_rfc3339(request.timestamp)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:

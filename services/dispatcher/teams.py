@@ -33,9 +33,7 @@ async def send(http: httpx.AsyncClient, settings: TeamsSettings, notification: N
 
     Raises SendError otherwise.
     """
-    answer = await post(
-        http, settings.webhook_url.get_secret_value(), orjson.dumps(message(notification)), timeout_s=settings.timeout_s
-    )
+    answer = await post(http, settings.webhook_url.get_secret_value(), orjson.dumps(message(notification)), timeout_s=settings.timeout_s)
     if answer.status == 202 or (answer.status == 200 and answer.text.strip() in ("", "1")):
         return None
     if not answer.ok:
@@ -48,7 +46,14 @@ def _message(notification: Notification, alerts: int) -> dict[str, Any]:
     firing = notification.firing or notification.status == "firing"
     colour = _COLOURS.get(notification.severity, "Default") if firing else "Good"
     body: list[dict[str, Any]] = [
-        {"type": "TextBlock", "text": plain(headline(notification), 300), "size": "Large", "weight": "Bolder", "wrap": True, "color": colour}
+        {
+            "type": "TextBlock",
+            "text": plain(headline(notification), 300),
+            "size": "Large",
+            "weight": "Bolder",
+            "wrap": True,
+            "color": colour,
+        }
     ]
     if shown.text:
         body.append({"type": "TextBlock", "text": shown.text[:2_000], "wrap": True})

@@ -27,7 +27,8 @@ _PROBLEM: dict[str, Any] = {
 _REJECTION: dict[str, Any] = {
     "type": "object",
     "required": ["index", "field", "expected", "found", "reason"],
-    "properties": {name: {"type": "string"} for name in ("field", "expected", "found", "reason", "event_id")} | {"index": {"type": "integer"}},
+    "properties": {name: {"type": "string"} for name in ("field", "expected", "found", "reason", "event_id")}
+    | {"index": {"type": "integer"}},
 }
 _OUTCOME: dict[str, Any] = {
     "type": "object",

@@ -87,7 +87,10 @@ def push(dsn: str, to: Dashboard, *, since: datetime | None = None, now: datetim
     then is remembered.
     """
     end = _minute((now or datetime.now(UTC)) - LAG)
-    with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection, httpx.Client(follow_redirects=False, trust_env=False) as http:
+    with (
+        psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection,
+        httpx.Client(follow_redirects=False, trust_env=False) as http,
+    ):
         if not _first(connection, "SELECT pg_try_advisory_lock(%s)", LOCK_KEY):
             return []
         known = _first(connection, "SELECT pushed_until FROM sentinel.governance_pushes WHERE endpoint = %s", to.endpoint)

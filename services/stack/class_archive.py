@@ -61,7 +61,9 @@ class ClassArchive:
         """What the JVM compares as well: itself, and identity, size and time of every jar."""
         home = self.java.resolve().parent.parent
         files = [self.java, home / "release", *self.jars]
-        known = [(path.name, one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for path in files if path.exists() and (one := path.stat())]
+        known = [
+            (path.name, one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for path in files if path.exists() and (one := path.stat())
+        ]
         return hashlib.sha256(repr((_RECORDED_FROM, known)).encode()).hexdigest()[:16]
 
     def flags(self) -> list[str]:
@@ -172,7 +174,9 @@ class ArchiveMaker:
         else:
             self._done = True
             self._scratch.unlink(missing_ok=True)
-            log.warning("the archive of Java classes could not be made (code %d, see class-archive.log): starts take longer without it", code)
+            log.warning(
+                "the archive of Java classes could not be made (code %d, see class-archive.log): starts take longer without it", code
+            )
         for old in archive.folder.iterdir():
             if time.time() - old.stat().st_mtime > KEEP_UNUSED_S:
                 old.unlink(missing_ok=True)

@@ -54,9 +54,21 @@ def run_client(
         restore = ["-s", start.resolve().as_uri(), *(["-n"] if drop_unclaimed else [])]
         if backend := backend_of(start):
             environment["SENTINEL_RESTORED_BACKEND"] = backend
-    java = [context.java, "-Xmx512m", *SHORT_LIVED, *java_flags(context), f"-Djava.io.tmpdir={folder}", *str(config["env.java.opts.all"]).split()]
+    java = [
+        context.java,
+        "-Xmx512m",
+        *SHORT_LIVED,
+        *java_flags(context),
+        f"-Djava.io.tmpdir={folder}",
+        *str(config["env.java.opts.all"]).split(),
+    ]
     java += archive.recording_flags(classes) if recording else archive.flags()
-    java += [*log4j_flags(layout.logs / "client.log"), "-cp", flink_jars.joined_class_path(context), "org.apache.flink.client.cli.CliFrontend"]
+    java += [
+        *log4j_flags(layout.logs / "client.log"),
+        "-cp",
+        flink_jars.joined_class_path(context),
+        "org.apache.flink.client.cli.CliFrontend",
+    ]
     java += ["run", "-d", *restore, "-c", "org.apache.flink.client.python.PythonGatewayServer"]
     # A script has its folder on the Python path, so it has one of its own: kafka.py beside this file would hide the package.
     script = Path(__file__).parent / "topology_client" / "run_topology.py"

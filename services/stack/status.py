@@ -76,7 +76,12 @@ def job_list(layout: Layout, state: State) -> list[dict[str, Any]]:
     known = {row["job_id"] for row in rows}
     rows += [
         {"name": job.name, "job_id": job_id, "state": "MISSING", "wanted": True, "restarts": 0, "checkpoints": 0}
-        | {"late_dropped": 0, "last_checkpoint_ms": None, "last_checkpoint_path": None, "cause": state.job_errors.get(job.name, "waits for its resubmission")}
+        | {
+            "late_dropped": 0,
+            "last_checkpoint_ms": None,
+            "last_checkpoint_path": None,
+            "cause": state.job_errors.get(job.name, "waits for its resubmission"),
+        }
         for job_id, job in wanted.items()
         if job_id not in known
     ]

@@ -118,7 +118,9 @@ def test_an_escalation_wakes_the_group_that_a_receiver_belongs_to() -> None:
     )
     script = [(0.0, anomaly("a", "critical", model="m")), (1.0, anomaly("b", "critical", model="other"))]
     said = run(settings, script, 300)
-    assert [t for t, receiver, *_ in told(said) if receiver == "pager"] == [0, 30, 45, 60], "told of one alone at 45 s, and of both at its next tick"
+    assert [t for t, receiver, *_ in told(said) if receiver == "pager"] == [0, 30, 45, 60], (
+        "told of one alone at 45 s, and of both at its next tick"
+    )
     assert as_bytes(said) == as_bytes(always_awake(script, 300, settings))
 
 

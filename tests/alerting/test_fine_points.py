@@ -40,7 +40,9 @@ def report(start: int, end: int, *, timeout: bool = False, note: str = "", at: i
         pytest.param((10, 50, False), (10, 50, False), 30, (10, 50), id="the same again"),
     ],
 )
-def test_reports_of_one_alert_are_merged(old: tuple[int, int, bool], new: tuple[int, int, bool], now: int, expected: tuple[int, int]) -> None:
+def test_reports_of_one_alert_are_merged(
+    old: tuple[int, int, bool], new: tuple[int, int, bool], now: int, expected: tuple[int, int]
+) -> None:
     known = merged(report(*old[:2], timeout=old[2], note="old", at=1), report(*new[:2], timeout=new[2], note="new", at=2), now)
     assert (known.starts_at, known.ends_at) == expected
     assert (known.annotations["note"], known.updated_at, known.timeout) == ("new", 2, new[2])
@@ -107,15 +109,26 @@ def test_the_log_is_tidied_a_quarter_of_an_hour_after_a_restart(
         ([{"at": 100, "restart": "term"}, post(100.5, a()), {"at": 899, "restart": "kill"}], [1.0]),
         ([{"at": 100, "restart": "kill"}, post(100.5, a()), {"at": 901, "restart": "kill"}], [1.0, 101.5, 903.0]),
     ],
-    ids=["killed before the snapshot", "killed after it", "ending in peace writes one", "the next one is a quarter of an hour after a restart"],
+    ids=[
+        "killed before the snapshot",
+        "killed after it",
+        "ending in peace writes one",
+        "the next one is a quarter of an hour after a restart",
+    ],
 )
-def test_a_kill_forgets_what_was_told_since_the_last_snapshot(restarts: list[dict[str, object]], times: list[float], tmp_path: Path) -> None:
-    text = config("receiver: r, group_by: [g], group_wait: 1s, group_interval: 5m, repeat_interval: 4h", more="global: {resolve_timeout: 24h}")
+def test_a_kill_forgets_what_was_told_since_the_last_snapshot(
+    restarts: list[dict[str, object]], times: list[float], tmp_path: Path
+) -> None:
+    text = config(
+        "receiver: r, group_by: [g], group_wait: 1s, group_interval: 5m, repeat_interval: 4h", more="global: {resolve_timeout: 24h}"
+    )
     events = [post(0, a()), *restarts, post(902, a())]
     assert play(text, events, 910, tmp_path, strict=True) == [(at, "firing") for at in times]
 
 
-@pytest.mark.parametrize(("kind", "theirs"), [("pagerduty", True), ("opsgenie", True), ("webhook", False), ("slack", False), ("email", False)])
+@pytest.mark.parametrize(
+    ("kind", "theirs"), [("pagerduty", True), ("opsgenie", True), ("webhook", False), ("slack", False), ("email", False)]
+)
 def test_429_is_tried_again_by_type_there_and_for_every_type_here(kind: str, theirs: bool) -> None:
     assert (ALERTMANAGER.again("429", 1, kind), OURS.again("429", 1, kind)) == (theirs, True)
     assert [(policy.again("500", 1, kind), policy.again("400", 1, kind)) for policy in (ALERTMANAGER, OURS)] == [(True, False)] * 2

@@ -21,7 +21,13 @@ TARGET = {"severity": "warning", "application_id": "chat"}
 
 
 def _source(detector: str) -> InhibitSource:
-    values: dict[str, Any] = {"anomaly_id": f"an-{detector}", "timestamp": NOW, "first_seen": NOW, "last_seen": NOW, "detector_id": detector}
+    values: dict[str, Any] = {
+        "anomaly_id": f"an-{detector}",
+        "timestamp": NOW,
+        "first_seen": NOW,
+        "last_seen": NOW,
+        "detector_id": detector,
+    }
     found = Anomaly(**values, severity="critical", score=1.0, tenant_id="acme", application_id="chat")
     (key,) = match(found, CONFIG)
     (source,) = inhibit_sources(found, [key], CONFIG, 1_000)

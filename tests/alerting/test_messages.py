@@ -135,7 +135,11 @@ def test_a_megabyte_in_annotations_and_labels_is_cut_and_no_message_grows_beyond
     (note, *_) = notes(outputs)
     assert len(note.alerts) > 50 and max(len(output.to_json()) for output in outputs) < 1_000_000
     first = note.alerts[0]
-    assert (len(first.annotations["description"]), first.annotations["description"][-2:], len(first.annotations["why"])) == (2_000, "ä…", 2_000)
+    assert (len(first.annotations["description"]), first.annotations["description"][-2:], len(first.annotations["why"])) == (
+        2_000,
+        "ä…",
+        2_000,
+    )
     assert max(len(value) for alert in note.alerts for value in alert.labels.values()) == 1_000
     assert len(simulation.group.to_state()) < 2_000_000
     assert any(alert.annotations.get("summary") == "As usual" for alert in notes(outputs)[-1].alerts)

@@ -26,7 +26,9 @@ integrations: {{incidentManager: {{endpoint: "http://127.0.0.1:9/", mapping: {{f
 """
 
 
-def problems(folder: Path, templates: str = "{}", definition: str = "severity: warning", action: str = "{}", incident: str = "{}") -> list[Problem]:
+def problems(
+    folder: Path, templates: str = "{}", definition: str = "severity: warning", action: str = "{}", incident: str = "{}"
+) -> list[Problem]:
     """What is wrong with a file that holds these."""
     file = folder / "mine.yaml"
     file.write_text(CONFIG.format(templates=templates, definition=definition, action=action, incident=incident))
@@ -41,7 +43,12 @@ def problems(folder: Path, templates: str = "{}", definition: str = "severity: w
     ("written", "path", "value", "nearest"),
     [
         ({"definition": "labels: {team: '{{ .anomly.model }}'}"}, "alerting.definitions[0].labels.team", '"anomly"', "anomaly"),
-        ({"definition": "labels: {team: '{{ .anomaly.modle }}'}"}, "alerting.definitions[0].labels.team", '"anomaly.modle"', "anomaly.model"),
+        (
+            {"definition": "labels: {team: '{{ .anomaly.modle }}'}"},
+            "alerting.definitions[0].labels.team",
+            '"anomaly.modle"',
+            "anomaly.model",
+        ),
         ({"definition": "annotations: {a: '{{ .Labels.team }}'}"}, "alerting.definitions[0].annotations.a", '"Labels"', "labels"),
         ({"templates": "{short: {title: '{{ Status }}'}}"}, "alerting.templates.short.title", '"Status"', "status"),
         (
@@ -51,7 +58,12 @@ def problems(folder: Path, templates: str = "{}", definition: str = "severity: w
             "a.annotations",
         ),
         ({"action": "{title: '{{ alertid }}'}"}, "alerting.definitions[0].actions[0].config.title", '"alertid"', "alert_id"),
-        ({"action": "{text: '{{ definition[\"nme\"] }}'}"}, "alerting.definitions[0].actions[0].config.text", '"definition.nme"', "definition.name"),
+        (
+            {"action": "{text: '{{ definition[\"nme\"] }}'}"},
+            "alerting.definitions[0].actions[0].config.text",
+            '"definition.nme"',
+            "definition.name",
+        ),
         ({"incident": "{title: '{{ serverity }}'}"}, "integrations.incidentManager.mapping.fields.title", '"serverity"', "severity"),
         (
             {"action": "{}}, {type: incident, config: {text: '{{ .anomaly.x }}{{ .CommonLabels.model }}{{ status }}'}"},
@@ -64,9 +76,7 @@ def problems(folder: Path, templates: str = "{}", definition: str = "severity: w
         ({"action": "{priority: hihg}"}, "alerting.definitions[0].actions[0].config.priority", '"hihg"', "high"),
     ],
 )
-def test_a_name_that_is_not_there_is_refused(
-    tmp_path: Path, written: dict[str, str], path: str, value: str, nearest: str | None
-) -> None:
+def test_a_name_that_is_not_there_is_refused(tmp_path: Path, written: dict[str, str], path: str, value: str, nearest: str | None) -> None:
     (problem,) = problems(tmp_path, **written)
     assert (problem.source, problem.path, problem.value, problem.nearest) == (str(tmp_path / "mine.yaml"), path, value, nearest)
 
@@ -83,9 +93,15 @@ def test_the_message_says_all_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        {"definition": "labels: {team: '{{ .labels.team }}', m: '{{ anomaly.metrics.observed_value | round(1) }}{{ .anomaly.labels.zone }}'}"},
-        {"templates": "{short: {title: '{{ .CommonLabels.anything }} {{ .anomaly.observed_value }}', text: '{{ alerts[0].labels.team }}'}}"},
-        {"templates": "{short: {text: '{% for a in alerts %}{% for name in a.labels %}{{ name }}={{ a.labels[name] }}{% endfor %}{% endfor %}'}}"},
+        {
+            "definition": "labels: {team: '{{ .labels.team }}', m: '{{ anomaly.metrics.observed_value | round(1) }}{{ .anomaly.labels.zone }}'}"
+        },
+        {
+            "templates": "{short: {title: '{{ .CommonLabels.anything }} {{ .anomaly.observed_value }}', text: '{{ alerts[0].labels.team }}'}}"
+        },
+        {
+            "templates": "{short: {text: '{% for a in alerts %}{% for name in a.labels %}{{ name }}={{ a.labels[name] }}{% endfor %}{% endfor %}'}}"
+        },
         {"action": "{title: '{{ .GroupLabels.x.y }}{{ \"a\" if firing > 1 else status }}', priority: low}"},
         {"incident": "{description: '{{ alert.runbook }}', source: '{{ commonLabels.model }}'}"},
     ],
@@ -105,7 +121,9 @@ def test_a_text_that_is_no_template_is_refused_at_its_place(tmp_path: Path) -> N
 
 def test_a_loop_hides_a_name_only_inside_it() -> None:
     names = {"alerts": {"labels": None}, "labels": None}
-    assert unknown_names("{% for labels in alerts %}{{ labels.x }}{% endfor %}{{ labels.x }}", names) == [Unknown("labels.x", ("labels.labels",))]
+    assert unknown_names("{% for labels in alerts %}{{ labels.x }}{% endfor %}{{ labels.x }}", names) == [
+        Unknown("labels.x", ("labels.labels",))
+    ]
     assert unknown_names("{% for a in alerts %}{% else %}{{ a.labels }}{% endfor %}{{ a }}", names) == [
         Unknown("a", ("alerts", "labels")),
     ]

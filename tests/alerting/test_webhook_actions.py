@@ -70,7 +70,9 @@ def test_the_actions_say_who_is_told(actions: str, receivers: list[str]) -> None
 
 
 def test_an_alert_that_only_asks_shield_is_an_alert() -> None:
-    records = [r for r in outputs(text_of("{type: shield, config: {action: block, endpoint: 'grpc://127.0.0.1:1'}}")) if isinstance(r, AlertRecord)]
+    records = [
+        r for r in outputs(text_of("{type: shield, config: {action: block, endpoint: 'grpc://127.0.0.1:1'}}")) if isinstance(r, AlertRecord)
+    ]
     assert [(record.status, len(record.shield)) for record in records] == [("firing", 1)]
 
 
@@ -84,7 +86,8 @@ def test_it_becomes_a_receiver_with_all_that_receivers_have() -> None:
 
 def test_names_that_are_no_names_of_receivers_do_not_meet() -> None:
     names = {
-        parse_config(text_of(HOOK, f'alert_id: "{alert}"'), "t").config.alerting.receivers[-1].name for alert in ("a b", "a/b", "a-b", "ä" * 300)
+        parse_config(text_of(HOOK, f'alert_id: "{alert}"'), "t").config.alerting.receivers[-1].name
+        for alert in ("a b", "a/b", "a-b", "ä" * 300)
     }
     assert len(names) == 4
 
@@ -128,4 +131,6 @@ def test_a_misspelt_setting_of_an_action_is_refused(action: str, expected: str) 
 
 def test_a_message_template_that_is_not_there_is_warned_of() -> None:
     loaded = parse_config(text_of("{type: notification, config: {template: critical-anomaly, priority: high}}"), "test")
-    assert ["alerting.templates has no critical-anomaly: the usual message is sent" in str(warning) for warning in loaded.warnings].count(True) == 1
+    assert ["alerting.templates has no critical-anomaly: the usual message is sent" in str(warning) for warning in loaded.warnings].count(
+        True
+    ) == 1

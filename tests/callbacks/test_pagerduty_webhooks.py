@@ -78,7 +78,9 @@ class Door:
         self.away = False
         receivers = [("pager", "${PD_SECRET}"), ("pager2", "${PD_OTHER}"), ("unset", "${PD_NOT_SET_ANYWHERE}")]
         self.config = {
-            "alerting": {"receivers": [{"name": name, "type": "pagerduty", "config": {"webhookSecret": secret}} for name, secret in receivers]}
+            "alerting": {
+                "receivers": [{"name": name, "type": "pagerduty", "config": {"webhookSecret": secret}} for name, secret in receivers]
+            }
         }
 
     async def publish(self, key: bytes, value: bytes) -> None:
@@ -168,7 +170,9 @@ def test_what_asks_for_nothing_is_accepted(door: Door, body: bytes) -> None:
     assert door.records == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[" * 5000, b'{"event": {"id": 1}}', b"\xff", webhook().replace(b'"incident_key"', b'"incident_key": 1, "x"')])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[" * 5000, b'{"event": {"id": 1}}', b"\xff", webhook().replace(b'"incident_key"', b'"incident_key": 1, "x"')]
+)
 def test_what_is_no_webhook_is_refused(door: Door, body: bytes) -> None:
     status, text = door.post(body, signed(body))
     assert status == 400

@@ -37,7 +37,10 @@ def access(login: dict[str, str], bootstrap: str = BOOTSTRAP, **others: str) -> 
     [
         ({"SASL_MECHANISM": "SCRAM-SHA-1"}, "SASL_MECHANISM is 'SCRAM-SHA-1'; expected one of SCRAM-SHA-512, SCRAM-SHA-256, PLAIN"),
         ({"SECURITY_PROTOCOL": "TLS"}, "SECURITY_PROTOCOL is 'TLS'; expected one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
-        ({"SECURITY_PROTOCOL": ""}, "USERNAME is set, but SENTINEL_KAFKA_SECURITY_PROTOCOL is PLAINTEXT; expected SASL_PLAINTEXT or SASL_SSL"),
+        (
+            {"SECURITY_PROTOCOL": ""},
+            "USERNAME is set, but SENTINEL_KAFKA_SECURITY_PROTOCOL is PLAINTEXT; expected SASL_PLAINTEXT or SASL_SSL",
+        ),
         ({"CA_FILE": ""}, "SECURITY_PROTOCOL is SASL_SSL, but SENTINEL_KAFKA_CA_FILE is missing; expected a PEM file"),
         ({"CA_FILE": "/nowhere/ca.pem"}, "/nowhere/ca.pem cannot be read: No such file"),
         ({"USERNAME": ""}, "SENTINEL_KAFKA_USERNAME is missing"),
@@ -45,7 +48,7 @@ def access(login: dict[str, str], bootstrap: str = BOOTSTRAP, **others: str) -> 
         ({"PASSWORD": SECRET}, "expected exactly one of SENTINEL_KAFKA_PASSWORD and SENTINEL_KAFKA_PASSWORD_FILE"),
         ({"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "CA_FILE": "", "SASL_MECHANISM": "PLAIN"}, "PLAIN sends the password readable"),
         ({"CLIENT_KEY_FILE": "/nowhere/key.pem"}, "CLIENT_CERT_FILE and SENTINEL_KAFKA_CLIENT_KEY_FILE belong together"),
-        ({"PASSWORD_FILE": "", "PASSWORD": f'{SECRET}"'}, "SENTINEL_KAFKA_PASSWORD holds a \""),
+        ({"PASSWORD_FILE": "", "PASSWORD": f'{SECRET}"'}, 'SENTINEL_KAFKA_PASSWORD holds a "'),
         ({"PASSWORD_FILE": "", "PASSWORD": f"{SECRET}\n"}, "SENTINEL_KAFKA_PASSWORD ends with a line break"),
         ({"SASL_USERNAME": "sentinel"}, "unknown environment variable SENTINEL_KAFKA_SASL_USERNAME; did you mean SENTINEL_KAFKA_USERNAME?"),
     ],

@@ -78,7 +78,9 @@ class Job:
     def send(self, *events: tuple[int, dict[str, Any]]) -> None:
         """One batch: findings of per-event rules at once, panes and facts into the engine."""
         times = [at for at, _ in events]
-        decoded = decode_batch([json.dumps(content).encode() for _, content in events], times, datetime.fromtimestamp(START_MS / 1000 + 60, UTC))
+        decoded = decode_batch(
+            [json.dumps(content).encode() for _, content in events], times, datetime.fromtimestamp(START_MS / 1000 + 60, UTC)
+        )
         assert not decoded.rejects, decoded.rejects[0]
         columns = columns_of(decoded.events, np.array(times, np.int64)[decoded.rows])
         ids = [event.event_id or uuid.UUID(event_name(self._ids + number)) for number, event in enumerate(decoded.events)]

@@ -202,7 +202,10 @@ def test_pane_detectors_that_keep_a_shard_too_long_are_said(monkeypatch: pytest.
 def test_a_regex_that_would_explode_runs_in_linear_time(pattern: str) -> None:
     """A backtracking engine would not come back from these texts."""
     run = Job(runtime([rule("p", "pattern", fields=["prompt"], patterns=[{"id": "boom", "pattern": pattern}])]))
-    run.send(event(1.0, "llm.request", prompt="a" * 20_000 + "?"), event(2.0, "llm.request", prompt="a" * 20_000 + ("!" if "!" in pattern else "")))
+    run.send(
+        event(1.0, "llm.request", prompt="a" * 20_000 + "?"),
+        event(2.0, "llm.request", prompt="a" * 20_000 + ("!" if "!" in pattern else "")),
+    )
     assert failures(run) == [] and [anomaly.detector_id for anomaly in run.found] == ["p"]
 
 

@@ -41,7 +41,10 @@ EXTRA: list[dict[str, Any]] = [
 
 def configurations() -> dict[str, RuntimeConfig]:
     """The shipped detectors, a hundred, and such with odd settings."""
-    texts = {"hundred": msgspec.json.encode({"detectors": hundred(100)}).decode(), "settings": msgspec.json.encode({"detectors": EXTRA}).decode()}
+    texts = {
+        "hundred": msgspec.json.encode({"detectors": hundred(100)}).decode(),
+        "settings": msgspec.json.encode({"detectors": EXTRA}).decode(),
+    }
     found = {"default": default_config().config} | {name: parse_config(text, name).config for name, text in texts.items()}
     return {name: RuntimeConfig.from_snapshot(1, config.to_snapshot()) for name, config in found.items()}
 
@@ -86,5 +89,7 @@ def test_the_findings_of_the_recorded_run_have_not_changed(name: str) -> None:
 
 if __name__ == "__main__":
     ran = {name: findings(config, traffic()) for name, config in configurations().items()}
-    RECORDED.write_text("\n".join(json.dumps(ran, indent=1).replace("[\n   ", "[").replace(",\n   ", ", ").replace("\n  ]", "]").splitlines()) + "\n")
+    RECORDED.write_text(
+        "\n".join(json.dumps(ran, indent=1).replace("[\n   ", "[").replace(",\n   ", ", ").replace("\n  ]", "]").splitlines()) + "\n"
+    )
     print({name: (len(found), sum(count for count, _ in found.values())) for name, found in ran.items()})

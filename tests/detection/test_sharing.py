@@ -33,12 +33,18 @@ def config(detectors: list[dict[str, Any]]) -> RuntimeConfig:
 def traffic() -> list[Any]:
     rng = np.random.default_rng(17)
     (app,) = applications(1, rng, 6.0, 8.0)
-    troubles = [Trouble(app.name, "latency", 180, 3.0, 40), Trouble(app.name, "tokens", 180, 5.0, 40), Trouble(app.name, "errors", 260, 0.3, 40)]
+    troubles = [
+        Trouble(app.name, "latency", 180, 3.0, 40),
+        Trouble(app.name, "tokens", 180, 5.0, 40),
+        Trouble(app.name, "errors", 260, 0.3, 40),
+    ]
     return [batch for _, batch, _ in panes(app, 320, rng, troubles)]
 
 
 def run(engine: ShardEngine, traffic: list[Any], begin: int = 0, end: int = 10_000) -> list[Anomaly]:
-    return [a for second, batch in enumerate(traffic) if begin <= second < end for a in engine.on_panes(batch, START_MS + second * 1000 + 999)]
+    return [
+        a for second, batch in enumerate(traffic) if begin <= second < end for a in engine.on_panes(batch, START_MS + second * 1000 + 999)
+    ]
 
 
 def by_detector(found: list[Anomaly]) -> dict[str, list[bytes]]:

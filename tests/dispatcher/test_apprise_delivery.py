@@ -43,7 +43,8 @@ def test_a_refusal_is_a_failure_and_tells_no_secret(
 
 
 @pytest.mark.parametrize(
-    ("url", "reason"), [("nothing://x", "expected a URL that apprise understands"), ("syslog://", "expected a service, found a URL of this machine")]
+    ("url", "reason"),
+    [("nothing://x", "expected a URL that apprise understands"), ("syslog://", "expected a service, found a URL of this machine")],
 )
 def test_a_url_that_is_no_service_is_refused_for_good(bench: Bench, url: str, reason: str) -> None:
     bench.add("hook", "apprise", url=url)

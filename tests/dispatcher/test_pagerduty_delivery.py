@@ -53,7 +53,8 @@ def test_each_state_is_an_action(changes: dict[str, Any], action: str) -> None:
 
 def test_what_is_too_long_loses_its_details_and_not_the_event() -> None:
     alerts = [
-        {"status": "firing", "labels": {"n": str(n)}, "annotations": {"a": "ä" * 1_000_000}, "startsAt": "2026-01-01T00:00:00Z"} for n in range(60)
+        {"status": "firing", "labels": {"n": str(n)}, "annotations": {"a": "ä" * 1_000_000}, "startsAt": "2026-01-01T00:00:00Z"}
+        for n in range(60)
     ]
     event = pagerduty.event(parse(record(alerts=alerts, title="t" * 5_000).value), KEY)
     check_pagerduty(event)

@@ -47,7 +47,13 @@ def anomaly(name: str = "an-1", age_s: float = 0.0, **changes: Any) -> Record:
 
 
 def alert(status: str, anomalies: list[str], tenant: str = "acme", **changes: Any) -> Record:
-    value = {"alert_id": "al-1", "tenant_id": tenant, "status": status, "ends_at": "2026-01-01T00:00:00Z", "anomaly_ids": anomalies} | changes
+    value = {
+        "alert_id": "al-1",
+        "tenant_id": tenant,
+        "status": status,
+        "ends_at": "2026-01-01T00:00:00Z",
+        "anomaly_ids": anomalies,
+    } | changes
     return Record(shield_orders.TOPIC, 0, next(offsets), json.dumps(value).encode())
 
 
@@ -100,7 +106,10 @@ def test_the_end_of_the_alert_revokes_what_it_and_its_anomalies_asked_for(bench:
 
 
 def test_what_was_too_much_to_be_remembered_is_on_record(bench: Bench, shield: RunningShield) -> None:
-    assert deliver(bench, shield.endpoint, anomaly("an-1"), anomaly("an-2"), alert("resolved", ["an-1"], shield_forgotten=1))[-1] is Outcome.DELIVERED
+    assert (
+        deliver(bench, shield.endpoint, anomaly("an-1"), anomaly("an-2"), alert("resolved", ["an-1"], shield_forgotten=1))[-1]
+        is Outcome.DELIVERED
+    )
     with psycopg.connect(bench.dsn) as connection:
         (note,) = connection.execute("SELECT last_error FROM sentinel.notification_ledger WHERE last_error IS NOT NULL").fetchone() or ("",)
         (told,) = connection.execute("SELECT detail FROM sentinel.alert_decisions WHERE alert_id = 'al-1'").fetchone() or ("",)

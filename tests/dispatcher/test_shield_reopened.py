@@ -56,7 +56,14 @@ def test_what_an_end_revoked_is_enforced_again_when_the_alert_goes_on(bench: Ben
     start_ms = now_ms - 30 * MINUTE_MS
     at = to_rfc3339(start_ms)
     values: dict[str, Any] = {"anomaly_id": "an-1", "timestamp": at, "first_seen": at, "last_seen": at, "user_id": "u-1", "model": "gpt"}
-    values |= {"detector_id": "injection", "severity": "critical", "score": 1.0, "tenant_id": "acme", "application_id": "chat", "title": "Injection"}
+    values |= {
+        "detector_id": "injection",
+        "severity": "critical",
+        "score": 1.0,
+        "tenant_id": "acme",
+        "application_id": "chat",
+        "title": "Injection",
+    }
     first = Anomaly(**values)
     first.actions_taken = of_detector([DetectorAction(shield="block", shield_config={"duration": "2h"})], first)
     own = Record(shield_orders.TOPIC, 0, next(offsets), first.to_json())

@@ -175,7 +175,11 @@ def test_no_secret_reaches_ledger_or_log(
         ("webhook", {"url": "ftp://x/"}, "expected an address that begins with http:// or https://"),
         ("webhook", {"url_file": "/nowhere/url"}, "receiver 'hook': cannot read secret file /nowhere/url: No such file or directory"),
         ("email", {"smarthost": "mail:25", "from": "a@b.example"}, "receiver 'hook': to: Field required"),
-        ("telegraph", {}, "receiver 'hook' has type 'telegraph': expected one of webhook, email, slack, teams, pagerduty, apprise, incident"),
+        (
+            "telegraph",
+            {},
+            "receiver 'hook' has type 'telegraph': expected one of webhook, email, slack, teams, pagerduty, apprise, incident",
+        ),
     ],
 )
 def test_wrong_settings_are_said_and_not_retried(bench: Bench, kind: str, config: dict[str, str], reason: str) -> None:

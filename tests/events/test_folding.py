@@ -192,7 +192,11 @@ def test_a_merged_block_stays_as_it_is() -> None:
     assert panes_of([from_bytes(to_bytes(block))]) == panes_of(blocks) == panes_of([merged(block)])
 
 
-@given(st.lists(st.lists(st.sampled_from([0, 1, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**62]), min_size=1, max_size=3), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.lists(st.sampled_from([0, 1, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**62]), min_size=1, max_size=3), min_size=1, max_size=4
+    )
+)
 def test_numbers_travel_as_narrow_as_they_are_and_arrive_the_same(blocks: list[list[int]]) -> None:
     def block(values: list[int]) -> PaneBlock:
         keys = [("t", "a", f"m{number}") for number in range(len(values))]

@@ -212,7 +212,9 @@ def test_good_events_of_a_batch_are_kept_and_the_bad_one_is_listed(doors: Doors,
         assert answer.code == 0
         content = answer.message
     else:
-        reply = doors.http.post(f"http://{address(doors, door)}{HTTP_PATHS[door]}", content=good(door), headers={"content-type": HTTP_TYPES[door]})
+        reply = doors.http.post(
+            f"http://{address(doors, door)}{HTTP_PATHS[door]}", content=good(door), headers={"content-type": HTTP_TYPES[door]}
+        )
         content = reply.content
     if door == "grpc":
         listed = pb.BatchTelemetryResponse.FromString(content)

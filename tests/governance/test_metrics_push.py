@@ -38,15 +38,38 @@ def dsn(server: PostgresServer) -> str:
     with psycopg.connect(database) as connection:
         for minute in range(20):
             at = datetime(2026, 3, 2, 12, minute, tzinfo=UTC)
-            values = ("acme", "chat", "gpt", at, "on_time", 10, 10, 10, 1, 10, 5_000_000, 900_000, 10, 1500, 300, 10, 2_000_000_000, 500_000_000)
-            columns = "tenant_id, application_id, model, window_start, part, events, prompts, calls, errors, latency_count, latency_sum_us, "
+            values = (
+                "acme",
+                "chat",
+                "gpt",
+                at,
+                "on_time",
+                10,
+                10,
+                10,
+                1,
+                10,
+                5_000_000,
+                900_000,
+                10,
+                1500,
+                300,
+                10,
+                2_000_000_000,
+                500_000_000,
+            )
+            columns = (
+                "tenant_id, application_id, model, window_start, part, events, prompts, calls, errors, latency_count, latency_sum_us, "
+            )
             columns += "latency_max_us, token_count, token_sum, token_max, cost_count, cost_sum_nano, cost_max_nano"
             connection.execute(f"INSERT INTO sentinel.rollups_1m ({columns}) VALUES ({', '.join(['%s'] * len(values))})", values)  # type: ignore[arg-type]
         anomaly = """INSERT INTO sentinel.anomalies (anomaly_id, tenant_id, application_id, detector_type, severity, first_seen, score)
                      VALUES (%s, %s, 'chat', 'rule', %s, %s, 0.9)"""
         for name, tenant, severity in (("a", "acme", "critical"), ("b", "acme", "critical"), ("c", "umbrella", "warning")):
             connection.execute(anomaly, (name, tenant, severity, NOW - timedelta(minutes=25)))
-        alert = "INSERT INTO sentinel.alerts (alert_id, tenant_id, severity, status, starts_at) VALUES ('al', 'acme', 'critical', 'firing', %s)"
+        alert = (
+            "INSERT INTO sentinel.alerts (alert_id, tenant_id, severity, status, starts_at) VALUES ('al', 'acme', 'critical', 'firing', %s)"
+        )
         connection.execute(alert, (NOW - timedelta(minutes=25),))
     return database
 

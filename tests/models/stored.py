@@ -44,7 +44,15 @@ def as_minutes(panes: list[Pane]) -> Minutes:
 
 def store(dsn: str, panes: list[Pane], shift_s: int = 0) -> None:
     """Into Postgres, moved in time by `shift_s`."""
-    columns = ["tenant_id", "application_id", "model", "window_start", "part", *SUMS, *(f"latency_hist_{word}" for word in range(HISTOGRAM_WORDS))]
+    columns = [
+        "tenant_id",
+        "application_id",
+        "model",
+        "window_start",
+        "part",
+        *SUMS,
+        *(f"latency_hist_{word}" for word in range(HISTOGRAM_WORDS)),
+    ]
     query = f"COPY sentinel.rollups_1m ({', '.join(columns)}) FROM STDIN"
     with psycopg.connect(dsn) as connection, connection.cursor() as cursor, cursor.copy(query) as copy:  # type: ignore[arg-type]
         for pane in panes:

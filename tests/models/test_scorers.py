@@ -85,7 +85,9 @@ def test_the_gradients_are_those_of_finite_differences() -> None:
         assert found[name][place] == pytest.approx(slope, rel=1e-4, abs=1e-8), name
 
 
-@pytest.mark.parametrize("draw", [lambda rng, n: rng.normal(size=n), lambda rng, n: rng.exponential(size=n), lambda rng, n: rng.beta(2, 5, n)])
+@pytest.mark.parametrize(
+    "draw", [lambda rng, n: rng.normal(size=n), lambda rng, n: rng.exponential(size=n), lambda rng, n: rng.beta(2, 5, n)]
+)
 def test_the_tail_tells_how_rare_a_score_is(draw: Any) -> None:
     rng = np.random.default_rng(7)
     tail = fit_tail(draw(rng, 5_000))

@@ -117,7 +117,9 @@ WRONG = [
     pytest.param(_nan, "array radii of the model: expected finite numbers", id="not a number"),
     pytest.param(_shapeless, "array centres of the model: expected shape", id="another shape"),
     pytest.param(lambda p: (p / "kmeans" / "2" / "card.json").write_text("{}"), r"card.json: SHA-256 .*it was cut or altered", id="card"),
-    pytest.param(lambda p: _rewrite(p, {"format": 2}), "model format 2 found, this release reads format 1; train the model anew", id="format"),
+    pytest.param(
+        lambda p: _rewrite(p, {"format": 2}), "model format 2 found, this release reads format 1; train the model anew", id="format"
+    ),
     pytest.param(lambda p: _rewrite(p, {"kind": "oracle"}), "expected a kind of autoencoder, dbscan", id="kind"),
     pytest.param(lambda p: _rewrite(p, {"surprise": 1}), "expected the card of a model", id="field"),
     pytest.param(lambda p: _rewrite(p, {"features": ["moon_phase"]}), "which this release does not build", id="feature"),

@@ -49,7 +49,9 @@ def store(tmp_path: Path, trained: Trained) -> ModelStore:
     return store
 
 
-def run(engine: ShardEngine, app: Application, troubles: list[Trouble], seconds: int = SECONDS, seed: int = 9, begin: int = 0) -> list[Anomaly]:
+def run(
+    engine: ShardEngine, app: Application, troubles: list[Trouble], seconds: int = SECONDS, seed: int = 9, begin: int = 0
+) -> list[Anomaly]:
     found = []
     for second, batch, _ in panes(app, seconds, np.random.default_rng(seed), troubles):
         if second >= begin:
@@ -126,7 +128,9 @@ def test_a_model_of_one_tenant_serves_no_other(store: ModelStore, apps: list[App
     for version in (2, 3):
         store.promote("kmeans", version)
         libraries._libraries.clear()
-        raised.append(bool(run(ShardEngine.from_state(None, RuntimeConfig.from_record(record(tmp_path, ("kmeans",)))), apps[0], trouble, 480)))
+        raised.append(
+            bool(run(ShardEngine.from_state(None, RuntimeConfig.from_record(record(tmp_path, ("kmeans",)))), apps[0], trouble, 480))
+        )
     assert raised == [False, True]
 
 

@@ -82,7 +82,9 @@ def test_the_undisturbed_run_fills_every_sink(undisturbed: Rows) -> None:
     detectors = {row[2] for row in undisturbed["postgres anomalies"]}
     assert {"prompt-injection-patterns", "error-rate-zscore", "latency-zscore", "application-silence"} <= detectors
     ordered = [name for *_, found in undisturbed[f"topic {TOPIC}"] for name, _ in found]
-    assert sorted(ordered) == sorted(tuple(row[:6]) for row in undisturbed["postgres anomalies"] if row[2] in ENFORCING), "each anomaly once"
+    assert sorted(ordered) == sorted(tuple(row[:6]) for row in undisturbed["postgres anomalies"] if row[2] in ENFORCING), (
+        "each anomaly once"
+    )
     assert {name[2] for name in ordered} == ENFORCING and len(ordered) > len(ENFORCING) + 20
     assert not [row for row in undisturbed["postgres counters"] if row[2] == "late"], "no event of an orderly run is late"
 
@@ -121,7 +123,9 @@ def test_a_killed_process_leaves_no_trace(recovery_stack: Stack, undisturbed: Ro
     )
     found = _orders(stack, run)
     later = len(set(found) - ordered)
-    print(f"{service}: orders to Shield: {len(ordered)} before the kill, {later} behind the checkpoint, {len(found) - len(set(found))} repeated")
+    print(
+        f"{service}: orders to Shield: {len(ordered)} before the kill, {later} behind the checkpoint, {len(found) - len(set(found))} repeated"
+    )
     assert ordered and later > 3, "Shield is asked on either side of the kill"
 
 

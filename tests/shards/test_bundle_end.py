@@ -83,7 +83,9 @@ def commit_all(error: str, together: bool = True) -> dict[bytes, bytes]:
             handler = GlobalCachingStateHandler(StateCache(0), Handler(beam_fn_api_pb2_grpc.BeamFnStateStub(channel)))
 
             def key(number: int) -> Any:
-                return beam_fn_api_pb2.StateKey(bag_user_state=beam_fn_api_pb2.StateKey.BagUserState(user_state_id="s", key=bytes([number])))
+                return beam_fn_api_pb2.StateKey(
+                    bag_user_state=beam_fn_api_pb2.StateKey.BagUserState(user_state_id="s", key=bytes([number]))
+                )
 
             bags = [SynchronousBagRuntimeState(handler, key(number), BytesCoder()) for number in range(KEYS)]
             outcome: list[BaseException | None] = []

@@ -59,7 +59,10 @@ def test_by_hand_from_enforcing_to_revoking(dsn: str, endpoint: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("enforce", "nobody", "--tenant", "acme", "--action", "block", "--reason", "x"), "expected a target such as user:u-17, found 'nobody'"),
+        (
+            ("enforce", "nobody", "--tenant", "acme", "--action", "block", "--reason", "x"),
+            "expected a target such as user:u-17, found 'nobody'",
+        ),
         (("enforce", "user:u", "--tenant", "acme", "--action", "block", "--reason", "x", "--duration", "soon"), "expected a duration"),
         (("revoke", "a-1", "--endpoint", "127.0.0.1:1"), "UNAVAILABLE"),
     ],

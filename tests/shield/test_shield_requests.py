@@ -55,7 +55,12 @@ def test_settings_are_frozen_into_the_request() -> None:
     config = {"duration": "30m", "parameters": {"reason": "injected", "limit": 5, "hard": True}, "endpoint": "shield:1"}
     actions = [DetectorAction(alert="x"), DetectorAction(shield="rate_limit", shield_config=config), DetectorAction(shield="block")]
     first, second = of_detector(actions, found())
-    assert (first["action"], first["duration_s"], first["reason"], first["endpoint"]) == ("shield_rate_limit", 1800.0, "injected", "shield:1")
+    assert (first["action"], first["duration_s"], first["reason"], first["endpoint"]) == (
+        "shield_rate_limit",
+        1800.0,
+        "injected",
+        "shield:1",
+    )
     assert first["parameters"] == {"reason": "injected", "limit": "5", "hard": "true"}
     assert (second["action"], second["duration_s"], second["reason"]) == ("shield_block", 3600.0, "why")
     assert first["action_id"] != second["action_id"]
@@ -115,7 +120,9 @@ def test_what_is_over_first_is_forgotten_beyond_the_bound(monkeypatch: pytest.Mo
     monkeypatch.setattr(shield, "MAX_ASKING", 2)
     asking: dict[str, int] = {}
     for name, duration in (("long", "2h"), ("short", "1m"), ("usual", "1h")):
-        shield.note_asking(asking, name, of_detector([DetectorAction(shield="block", shield_config={"duration": duration})], found(name=name)))
+        shield.note_asking(
+            asking, name, of_detector([DetectorAction(shield="block", shield_config={"duration": duration})], found(name=name))
+        )
     shield.note_asking(asking, "nothing", [{"action": "alert_created"}])
     assert list(asking) == ["long", "usual"]
 
@@ -142,7 +149,9 @@ class Life:
 def attack(number: int, minute: int = 0, count: int = 1) -> Anomaly:
     """Anomaly of one attacker, whose block was asked for with its first record; it was seen last in that minute."""
     anomaly = found(f"u-{number}", f"an-{number:04}", last_seen=f"2026-03-02T12:{minute:02}:00.000Z", count=count, update=count > 1)
-    anomaly.actions_taken = of_detector([DetectorAction(shield="block", shield_config={"duration": "6h"})], found(f"u-{number}", f"an-{number:04}"))
+    anomaly.actions_taken = of_detector(
+        [DetectorAction(shield="block", shield_config={"duration": "6h"})], found(f"u-{number}", f"an-{number:04}")
+    )
     return anomaly
 
 
@@ -168,7 +177,10 @@ def test_whoever_goes_on_after_the_end_is_blocked_again_however_many_they_are(at
         blocks = {r["action_id"] for record in records for r in record.shield if r["action"] == "shield_block"}
         assert len(blocks) == attackers and not blocks & ids, "another id each time, since the end revoked the one before"
         ids |= blocks
-        assert again(life.alerts(at_ms + 11_000, *(attack(number, minute=round_ * 16 + 1, count=2 + round_) for number in range(attackers)))) == []
+        assert (
+            again(life.alerts(at_ms + 11_000, *(attack(number, minute=round_ * 16 + 1, count=2 + round_) for number in range(attackers))))
+            == []
+        )
 
 
 def test_who_goes_on_under_another_alert_is_blocked_again() -> None:
@@ -194,7 +206,9 @@ def test_those_that_are_too_many_to_be_remembered_are_counted(monkeypatch: pytes
 
 def test_correlation_asks_with_the_first_record_of_an_anomaly() -> None:
     actions = (DetectorAction(shield="block"),)
-    latency = DetectorConfig("latency", "rule", "threshold", "pane", "latency_ms", {}, scope=Scope(excluded_tenants=("globex",)), actions=actions)
+    latency = DetectorConfig(
+        "latency", "rule", "threshold", "pane", "latency_ms", {}, scope=Scope(excluded_tenants=("globex",)), actions=actions
+    )
     correlator = Correlator(RuntimeConfig(1, detectors=(latency,)))
     (first,) = correlator.on_anomaly(found(), 1_000)
     assert [request["target"] for request in first.actions_taken] == ["acme/user:u-1"]

@@ -44,7 +44,9 @@ def loaded_from(context: Context, archive: ClassArchive) -> str:
     """Where a JVM with the archive's flags has Flink's client from, as its log says; the client must have answered."""
     command = [context.java, *SHORT_LIVED, *archive.flags(), "-Xlog:class+load", "-cp", flink_jars.joined_class_path(context)]
     environment = context.environment() | {"FLINK_CONF_DIR": str(flink_jars.wheel() / "conf")}
-    done = subprocess.run([*command, MAIN.replace("/", "."), "--version"], env=environment, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [*command, MAIN.replace("/", "."), "--version"], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
     assert "Version: " in done.stdout
     return next(line for line in done.stdout.splitlines() if f"{MAIN.replace('/', '.')} source:" in line).split("source: ")[1]
 

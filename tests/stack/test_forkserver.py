@@ -56,7 +56,9 @@ class Forks:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """The interpreter of the stack with these arguments."""
         environment = os.environ | {"PYTHONPATH": str(self.edited.parent), "MARK": "own"}
-        return subprocess.Popen([python_of(self.layout), *arguments], stdout=subprocess.PIPE, text=True, env=environment, cwd=self.layout.home)
+        return subprocess.Popen(
+            [python_of(self.layout), *arguments], stdout=subprocess.PIPE, text=True, env=environment, cwd=self.layout.home
+        )
 
     def forked_by(self, parent: str) -> bool:
         """Whether the server is this parent."""
@@ -153,7 +155,9 @@ def test_edited_sources_are_not_run_from_memory(forks: Forks) -> None:
 def test_without_a_server_it_is_an_interpreter(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.create()
-    done = subprocess.run([python_of(layout), "-c", "import sys; print(sys.executable)"], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [python_of(layout), "-c", "import sys; print(sys.executable)"], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.strip() == sys.executable
     with_space = Layout(tmp_path / "a b")
     assert python_of(with_space) == sys.executable, "Flink's script does not quote the interpreter"

@@ -27,7 +27,9 @@ def test_the_ca_of_the_system_is_trusted(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     # What packages are told about a bundle of their own must not decide.
-    environment = {name: value for name, value in os.environ.items() if name not in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
+    }
     with HTTPServer(host="127.0.0.1", ssl_context=context) as server:
         server.expect_request("/jar").respond_with_data("a jar")
         done = subprocess.run(

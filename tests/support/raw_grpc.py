@@ -37,7 +37,18 @@ def call(address: str, path: str, body: bytes, **headers: str) -> RawAnswer:
     _needs_http2()
     given = {"content-type": "application/grpc", "te": "trailers"} | {name.replace("_", "-"): value for name, value in headers.items()}
     options = [part for name, value in given.items() for part in ("-H", f"{name}: {value}")]
-    command = ["curl", "-s", "-i", "--http2-prior-knowledge", "--max-time", "60", *options, "--data-binary", "@-", f"http://{address}{path}"]
+    command = [
+        "curl",
+        "-s",
+        "-i",
+        "--http2-prior-knowledge",
+        "--max-time",
+        "60",
+        *options,
+        "--data-binary",
+        "@-",
+        f"http://{address}{path}",
+    ]
     return _parsed(subprocess.run(command, input=body, capture_output=True, check=False).stdout)
 
 
@@ -46,7 +57,14 @@ def dribbled(address: str, path: str, end: bytes) -> bytes:
 
     By frames of HTTP/2 of our own: curl takes an answer in the midst of its upload for a broken stream.
     """
-    fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": address, "content-type": "application/grpc", "te": "trailers"}
+    fields = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": path,
+        ":authority": address,
+        "content-type": "application/grpc",
+        "te": "trailers",
+    }
     block = b"".join(b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(text)]) + text.encode() for name, text in fields.items())
     host, _, port = address.partition(":")
     with socket.create_connection((host, int(port))) as connection:

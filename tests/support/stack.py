@@ -50,7 +50,9 @@ class Stack:
         """Runs `sentinel ARGUMENTS` for this home; with `ok` a failure of it fails the test with its output."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
         command = [sys.executable, "-m", "services.cli.main", *arguments]
-        done = subprocess.run(command, env=kept | {"SENTINEL_HOME": str(self.home)} | (environment or {}), capture_output=True, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            command, env=kept | {"SENTINEL_HOME": str(self.home)} | (environment or {}), capture_output=True, timeout=timeout_s, check=False
+        )
         said = f"sentinel {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr.decode()[-LOG_TAIL:]}"
         assert not ok or done.returncode == 0, said
         return done

@@ -57,14 +57,23 @@ CALLS: dict[str, list[dict[str, Any]]] = {
 
 def _definition(name: str, conditions: dict[str, Any], applications: str, **more: Any) -> Definition:
     filters = {"filters": {"application_ids": [applications]}}
-    return {"alert_id": name, "name": name, "severity": "warning", "conditions": conditions | filters, "actions": [{"type": "notification"}]} | more
+    return {
+        "alert_id": name,
+        "name": name,
+        "severity": "warning",
+        "conditions": conditions | filters,
+        "actions": [{"type": "notification"}],
+    } | more
 
 
 def _aggregation(function: str, **more: Any) -> Definition:
     metric, condition, threshold = LIMITS[function]
     conditions: dict[str, Any] = {"trigger": "metric_threshold", "condition": condition} | ({"metric": metric} if metric else {})
     return _definition(
-        f"agg-{function}", conditions | {"aggregation": {"function": function, "window": WINDOW, "threshold": threshold}}, f"{function}-*", **more
+        f"agg-{function}",
+        conditions | {"aggregation": {"function": function, "window": WINDOW, "threshold": threshold}},
+        f"{function}-*",
+        **more,
     )
 
 
@@ -82,7 +91,11 @@ CLOSED, OPENED = _schedules()
 def _definitions() -> list[Definition]:
     one_alert = {"grouping": ["detector_id"]}
     tides = {"trigger": "event_pattern", "pattern": "(?i)tell me about tides"}
-    message = {"title": "{{ .anomaly.application_id }}: {{ status }}", "text": "{% for a in alerts %}{{ a.labels.service }}{% endfor %}", "priority": "high"}
+    message = {
+        "title": "{{ .anomaly.application_id }}: {{ status }}",
+        "text": "{% for a in alerts %}{{ a.labels.service }}{% endfor %}",
+        "priority": "high",
+    }
     return [
         _aggregation("count"),
         _aggregation("avg", throttling=one_alert),
@@ -96,7 +109,12 @@ def _definitions() -> list[Definition]:
         _aggregation("min"),
         _definition(
             "refusals",
-            {"trigger": "event_pattern", "field": "response", "pattern": "(?i)cannot help with that", "aggregation": {"window": WINDOW, "threshold": 3}},
+            {
+                "trigger": "event_pattern",
+                "field": "response",
+                "pattern": "(?i)cannot help with that",
+                "aggregation": {"window": WINDOW, "threshold": 3},
+            },
             "refuse-*",
         ),
         _definition("seldom", tides, "seldom-*", throttling={"max_frequency": "1h", **one_alert}),
@@ -182,7 +200,9 @@ def test_what_is_over_its_limit_raises_an_alert_and_what_is_just_under_it_does_n
 
 def test_applications_that_are_grouped_are_one_alert(stack: Stack) -> None:
     def told() -> set[str]:
-        return {alert["labels"]["application_id"] for note in _records(stack) if note["definition_id"] == "agg-avg" for alert in note["alerts"]}
+        return {
+            alert["labels"]["application_id"] for note in _records(stack) if note["definition_id"] == "agg-avg" for alert in note["alerts"]
+        }
 
     wait_for(told, 60, "both applications in messages of the alert", until=lambda found: found == {"avg-a", "avg-b"})
     assert len([key for key in _alerts(stack) if key[0] == "agg-avg"]) == 1
@@ -202,7 +222,9 @@ def test_labels_annotations_message_and_priority_are_those_of_the_definition(sta
 
 
 def test_outside_its_hours_a_definition_tells_nobody_and_that_is_on_record(stack: Stack) -> None:
-    alerts = wait_for(lambda: _alerts(stack), 60, "the alerts", until=lambda found: {("closed", "closed-1"), ("opened", "opened-1")} <= set(found))
+    alerts = wait_for(
+        lambda: _alerts(stack), 60, "the alerts", until=lambda found: {("closed", "closed-1"), ("opened", "opened-1")} <= set(found)
+    )
     _settled(stack, alerts["opened", "opened-1"], [("sent", "first")])
     _settled(stack, alerts["closed", "closed-1"], [("suppressed", "outside the definition's schedule")])
     text = _explained(stack, alerts["closed", "closed-1"])
@@ -215,7 +237,9 @@ def test_outside_its_hours_a_definition_tells_nobody_and_that_is_on_record(stack
 
 
 def test_what_comes_too_soon_is_held_back_until_a_time_that_is_on_record_and_the_end_is_told(stack: Stack, started_ms: int) -> None:
-    alerts = wait_for(lambda: _alerts(stack), 60, "the alerts", until=lambda found: {("seldom", "seldom-1"), ("capped", "capped-1")} <= set(found))
+    alerts = wait_for(
+        lambda: _alerts(stack), 60, "the alerts", until=lambda found: {("seldom", "seldom-1"), ("capped", "capped-1")} <= set(found)
+    )
     ids = {name: alerts[name, f"{name}-1"] for name in ("seldom", "capped")}
     for alert_id in ids.values():
         _settled(stack, alert_id, [("sent", "first")])
@@ -225,7 +249,9 @@ def test_what_comes_too_soon_is_held_back_until_a_time_that_is_on_record_and_the
     reasons = {"seldom": ("max_frequency", 1), "capped": ("at most 1 messages in 7200 s", 2)}
     for name, (reason, hours) in reasons.items():
         _settled(stack, ids[name], [("sent", "first"), ("grouped", "waits for others of its group"), ("throttled", reason)])
-        sql = "SELECT outcome, decided_at, waits_until FROM sentinel.alert_decisions WHERE alert_id = %s AND outcome IN ('sent', 'throttled')"
+        sql = (
+            "SELECT outcome, decided_at, waits_until FROM sentinel.alert_decisions WHERE alert_id = %s AND outcome IN ('sent', 'throttled')"
+        )
         times = {row[0]: row[1:] for row in stack.rows(sql, ids[name])}
         assert times["throttled"][1] - times["sent"][0] == timedelta(hours=hours)
         assert f"throttled: {reason} (2 firing), until " in _explained(stack, ids[name])

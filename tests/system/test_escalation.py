@@ -44,7 +44,11 @@ def _configuration(receivers: Receivers, on_call: OnCall, shield: RunningShield,
         (folder / name).write_text(value)
     pager = {"url": on_call.pagerduty_url, "routingKeyFile": str(folder / "routing"), "webhookSecretFile": str(folder / "webhook")}
     signed = {"type": "webhook", "config": {"url": on_call.signed_url, "signing_secret_file": str(folder / "signing")}}
-    steps = [{"after": "3s", "receivers": ["pager"]}, {"after": "3s", "receivers": ["mail"]}, {"after": f"{LAST_STEP_S}s", "receivers": ["boss"]}]
+    steps = [
+        {"after": "3s", "receivers": ["pager"]},
+        {"after": "3s", "receivers": ["mail"]},
+        {"after": f"{LAST_STEP_S}s", "receivers": ["boss"]},
+    ]
     alerting = config["alerting"]
     alerting["grouping"] |= {"groupBy": ["application_id"], "groupInterval": "5s"}
     alerting["receivers"] += [
@@ -54,7 +58,12 @@ def _configuration(receivers: Receivers, on_call: OnCall, shield: RunningShield,
     ]
     alerting["escalationPolicies"] = [{"name": "unanswered", "steps": steps}]
     alerting["inhibitRules"] = [
-        {"sourceMatchers": ['severity="critical"'], "targetMatchers": ['severity="warning"'], "equal": ["application_id"], "name": "worse-first"}
+        {
+            "sourceMatchers": ['severity="critical"'],
+            "targetMatchers": ['severity="warning"'],
+            "equal": ["application_id"],
+            "name": "worse-first",
+        }
     ]
     slow = {"metric": "latency_ms", "aggregation": {"function": "avg", "window": "5s", "threshold": 8000}}
     pattern = {"trigger": "event_pattern", "pattern": "(?i)transfer all funds"}
@@ -91,7 +100,9 @@ def on_call() -> Iterator[OnCall]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def policy(stack: Stack, receivers: Receivers, on_call: OnCall, shield: RunningShield, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def policy(
+    stack: Stack, receivers: Receivers, on_call: OnCall, shield: RunningShield, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """In force for this module; what the other tests of the session expect is put back."""
     stack.apply(_configuration(receivers, on_call, shield, tmp_path_factory.mktemp("secrets")))
     time.sleep(2.0)
@@ -159,7 +170,9 @@ def test_from_slack_to_pagerduty_to_mail_until_somebody_answers(
     with urllib.request.urlopen(urllib.request.Request(callbacks, body, headers), timeout=20) as answer:
         assert answer.status == 202
     _alert_id(stack, "transfer-asked", "acknowledged")
-    wait = "SELECT now() > max(decided_at) + %s * interval '1 second' FROM sentinel.alert_decisions WHERE alert_id = %s AND receiver = 'mail'"
+    wait = (
+        "SELECT now() > max(decided_at) + %s * interval '1 second' FROM sentinel.alert_decisions WHERE alert_id = %s AND receiver = 'mail'"
+    )
     wait_for(lambda: stack.value(wait, LAST_STEP_S + 3, fires), 60, "the time of the last step to pass")
     stack.sentinel("alerts", "resolve", fires, "--comment", "it was a drill")
     _alert_id(stack, "transfer-asked", "resolved")
@@ -167,7 +180,10 @@ def test_from_slack_to_pagerduty_to_mail_until_somebody_answers(
     told = [("sent", receiver, "resolved") for receiver in ("mail", "pager", "room", "webhook-transfer-asked-1")]
     wait_for(lambda: _decisions(stack, fires), 60, "the end told", until=lambda found: set(told) <= set(found))
     delivered = wait_for(
-        lambda: [(d[1], d[2]) for d in _decisions(stack, fires) if d[0] == "delivered"], 60, "8 deliveries", until=lambda found: len(found) == 8
+        lambda: [(d[1], d[2]) for d in _decisions(stack, fires) if d[0] == "delivered"],
+        60,
+        "8 deliveries",
+        until=lambda found: len(found) == 8,
     )
     assert sorted(delivered) == sorted([(receiver, "attempt 1: accepted") for _, receiver, _ in told] * 2)
     assert not on_call.boss and not [d for d in _decisions(stack, fires) if d[1] == "boss"], "acknowledged, and escalated all the same"
@@ -180,7 +196,9 @@ def test_from_slack_to_pagerduty_to_mail_until_somebody_answers(
     assert len(mails) == 2 and len({mail["References"] for mail in mails}) == 1
 
     # Over: the warning is told at the next tick.
-    wait_for(lambda: _decisions(stack, slow), 120, "the warning told after all", until=lambda found: ("sent", "hook") in [d[:2] for d in found])
+    wait_for(
+        lambda: _decisions(stack, slow), 120, "the warning told after all", until=lambda found: ("sent", "hook") in [d[:2] for d in found]
+    )
     assert any(call["commonLabels"].get("alertname") == "Slow answers" for call in receivers.calls)
     _as_documented(stack.sentinel("alerts", "explain", fires).stdout.decode())
 
@@ -199,8 +217,15 @@ def test_every_anomaly_that_asks_shield_is_on_its_topic_once_and_in_order(stack:
     anomalies = wait_for(lambda: stack.rows(sql, TENANT), 120, "the anomalies", until=lambda rows: len(rows) == len(places))
 
     def orders() -> list[dict[str, Any]]:
-        found = [stored.json() for stored in sorted(stack.topic("sentinel-shield-actions"), key=lambda stored: (stored.place.partition, stored.place.offset))]
-        return [order for order in found if order["tenant_id"] == TENANT and "actions_taken" in order and order["application_id"].startswith("shop-")]
+        found = [
+            stored.json()
+            for stored in sorted(stack.topic("sentinel-shield-actions"), key=lambda stored: (stored.place.partition, stored.place.offset))
+        ]
+        return [
+            order
+            for order in found
+            if order["tenant_id"] == TENANT and "actions_taken" in order and order["application_id"].startswith("shop-")
+        ]
 
     found = wait_for(orders, 60, "all anomalies at Shield", until=lambda rows: len(rows) >= len(anomalies))
     assert sorted(order["anomaly_id"] for order in found) == sorted(row[0] for row in anomalies)

@@ -43,7 +43,9 @@ def _exchanges(now_ms: int) -> list[Sent]:
         return event("llm.request", now_ms, PAIRS, application, data, correlation_id=correlation_id, metadata=metadata)
 
     def answered(application: str, correlation_id: str, at_ms: int) -> dict[str, Any]:
-        return event("llm.response", at_ms, PAIRS, application, {"status": "success", "completion_tokens": 500}, correlation_id=correlation_id)
+        return event(
+            "llm.response", at_ms, PAIRS, application, {"status": "success", "completion_tokens": 500}, correlation_id=correlation_id
+        )
 
     contents = [asked("answered", "a"), asked("alone", "b"), answered("answered", "a", now_ms + 1500), answered("lost", "c", now_ms)]
     return [record(content, now_ms, number % 4) for number, content in enumerate(contents)]
@@ -174,5 +176,8 @@ def test_an_id_stays_known_when_the_taskmanager_is_killed(stack: Stack, events: 
     job = stack.job_id("ingestion")
     wait_for(lambda: stack.rest.restarts(job), 30, "Flink to count the restart")
     checkpoints = {name: newest_checkpoint(stack.layout.checkpoints(name)) for name in ("ingestion", "standalone")}
-    assert {name: folder and backend_of(folder) for name, folder in checkpoints.items()} == {"ingestion": "rocksdb", "standalone": "hashmap"}
+    assert {name: folder and backend_of(folder) for name, folder in checkpoints.items()} == {
+        "ingestion": "rocksdb",
+        "standalone": "hashmap",
+    }
     assert "RocksDB" in stack.rest.call(f"/jobs/{job}/checkpoints/config")["state_backend"]

@@ -55,7 +55,9 @@ def test_single_events_share_their_interpreter_with_nobody(stack: Stack, job: st
     slots = 2
     shared, of_the_hop = 1, 1
     workers = [
-        process for process in psutil.Process(stack.pid("taskmanager")).children(recursive=True) if "beam_boot" in " ".join(process.cmdline())
+        process
+        for process in psutil.Process(stack.pid("taskmanager")).children(recursive=True)
+        if "beam_boot" in " ".join(process.cmdline())
     ]
     assert len(workers) == slots * (shared + of_the_hop)
     giving_way = [process for process in tagged(stack.home) if process.nice() == min(os.nice(0) + NICENESS, 19)]

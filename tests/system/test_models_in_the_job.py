@@ -32,7 +32,9 @@ def _calls(tenant: str, start_ms: int, minutes: int, seed: int, slow: range = ra
         at_ms = start_ms + call * MINUTE_MS // CALLS_A_MINUTE
         latency = float(rng.lognormal(6.0, 0.3)) * (6.0 if call // CALLS_A_MINUTE in slow else 1.0)
         tokens = int(rng.integers(80, 120))
-        content = response(at_ms, tenant, APPLICATION, latency_ms=round(latency, 1), total_tokens=tokens, completion_tokens=tokens - 50, prompt_tokens=50)
+        content = response(
+            at_ms, tenant, APPLICATION, latency_ms=round(latency, 1), total_tokens=tokens, completion_tokens=tokens - 50, prompt_tokens=50
+        )
         found.append(record(content, at_ms))
     return found
 
@@ -62,14 +64,18 @@ def test_trained_on_stored_panes_shadowed_and_promoted_without_a_restart(stack: 
     base = configuration(receivers)
     changed = copy.deepcopy(base)
     items = changed["detection"]["detectors"]["items"]
-    items.append({"id": "odd-minutes", "type": "ml", "strategy": "kmeans", "config": {"model": "panes"}, "actions": [{"alert": "odd-minutes"}]})
+    items.append(
+        {"id": "odd-minutes", "type": "ml", "strategy": "kmeans", "config": {"model": "panes"}, "actions": [{"alert": "odd-minutes"}]}
+    )
     stack.apply(changed)
     tenant = f"models-{uuid4().hex[:8]}"
     try:
         start_ms = segments.take(TRAINING_MINUTES + 5)
         stack.send_closed(_calls(tenant, start_ms, TRAINING_MINUTES, 1), start_ms, start_ms + TRAINING_MINUTES * MINUTE_MS)
         counted = "SELECT count(*) FROM sentinel.rollups_1m WHERE tenant_id = %s"
-        wait_for(lambda: stack.value(counted, tenant), 180, "the minutes to train on", until=lambda count: count >= TRAINING_MINUTES, pause_s=2.0)
+        wait_for(
+            lambda: stack.value(counted, tenant), 180, "the minutes to train on", until=lambda count: count >= TRAINING_MINUTES, pause_s=2.0
+        )
         said = stack.sentinel("models", "train", "kmeans", "--name", "panes", "--tenant", tenant, "--since", "2d").stdout.decode()
         assert "1 keys" in said
         assert "were told" in stack.sentinel("models", "shadow", "panes", "1").stdout.decode()
@@ -92,7 +98,9 @@ def test_trained_on_stored_panes_shadowed_and_promoted_without_a_restart(stack: 
         start_ms = segments.take(15)
         stack.send_closed(_calls(tenant, start_ms, 10, 4, TROUBLE), start_ms, start_ms + 10 * MINUTE_MS)
         again = "SELECT DISTINCT record -> 'labels' ->> 'model_version' FROM sentinel.anomalies WHERE tenant_id = %s AND first_seen >= to_timestamp(%s)"
-        found = wait_for(lambda: stack.rows(again, tenant, start_ms / 1000), 180, "an anomaly of the version before", until=bool, pause_s=2.0)
+        found = wait_for(
+            lambda: stack.rows(again, tenant, start_ms / 1000), 180, "an anomaly of the version before", until=bool, pause_s=2.0
+        )
         assert found == [("panes/1",)]
         told = "version 1 stays in force"
         assert any(told in path.read_text(errors="replace") for path in stack.layout.logs.glob("taskmanager*")), "the log says why"

@@ -43,7 +43,10 @@ def _detectors() -> list[dict[str, Any]]:
         detector("throws", "custom", "warning", detector="throws-on-purpose", level="application"),
         detector("exploding", "pattern", "info", fields=["prompt"], patterns=[EXPLODING]),
         detector("often", "cep", "info", by="user", events=ANY, sequence=[{"event": "any", "times": 1000}], within="60s"),
-        *(detector(f"{name}-of-users", "aggregation", "info", by="user", function=name, metric="latency_ms", value=1e8) for name in ("avg", "max")),
+        *(
+            detector(f"{name}-of-users", "aggregation", "info", by="user", function=name, metric="latency_ms", value=1e8)
+            for name in ("avg", "max")
+        ),
     ]
 
 

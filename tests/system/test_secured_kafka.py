@@ -59,7 +59,14 @@ def test_events_go_through_the_job(stack: Stack, broker: SecuredBroker) -> None:
 
 def test_flink_shows_the_login_without_the_password(stack: Stack, broker: SecuredBroker) -> None:
     job, base = stack.job_id(JOB), stack.endpoints.flink_rest_url
-    pages = [f"/jobs/{job}", f"/jobs/{job}/plan", f"/jobs/{job}/config", "/jobmanager/config", "/jobmanager/environment", "/jobmanager/logs"]
+    pages = [
+        f"/jobs/{job}",
+        f"/jobs/{job}/plan",
+        f"/jobs/{job}/config",
+        "/jobmanager/config",
+        "/jobmanager/environment",
+        "/jobmanager/logs",
+    ]
     for page in pages:
         with urllib.request.urlopen(base + page, timeout=20) as answer:
             assert PASSWORD not in json.dumps(json.load(answer)), page
@@ -67,7 +74,9 @@ def test_flink_shows_the_login_without_the_password(stack: Stack, broker: Secure
         assert PASSWORD not in " ".join(process.info["cmdline"] or []), process.pid
     holding = _search(stack.layout.home, PASSWORD.encode())
     assert not holding
-    assert any(file.name == "taskmanager.log" for file in _search(stack.layout.home, job.encode())), "the search finds what the logs do hold"
+    assert any(file.name == "taskmanager.log" for file in _search(stack.layout.home, job.encode())), (
+        "the search finds what the logs do hold"
+    )
 
 
 def _search(folder: Path, text: bytes) -> list[Path]:

@@ -143,7 +143,12 @@ def test_grouping_escalation_and_the_end_are_shown() -> None:
         console.print(result_table(result, RUN))
         console.print(LiveView(console)._render(scene))
     text = capture.get()
-    for part in ("21.5 s", "25.0 s", "34 findings", "default-notifications → oncall-email (escalated) → default-notifications (over) → oncall-email (over)"):
+    for part in (
+        "21.5 s",
+        "25.0 s",
+        "34 findings",
+        "default-notifications → oncall-email (escalated) → default-notifications (over) → oncall-email (over)",
+    ):
         assert part in text, text
 
 
