@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -35,10 +36,14 @@ TOPIC = "llm-telemetry"
 INPUTS = (TOPIC, "llm-metrics")
 KEYS = 1_000
 HISTORY_S = 200
-"""Of event time, loaded at once: the detectors on panes must have learned before the measurement."""
+"""Of event time, before the live events and loaded at once: the detectors on panes must have learned before the measurement."""
 HISTORY_RATE = 2_000
-SETTLE_S = 30
-"""At the steady rate, before anything counts: the job has read the history by then, and its code is compiled."""
+HISTORY_SEED, LIVE_SEED = 3, 4
+"""Other events of the same keys: what is learned of a key holds for what follows."""
+QUIET_NO_MORE_S = 2.0
+"""By then the pulse service has seen that partitions have telemetry again: a pulse before the history would make all of it late."""
+SETTLE_S = 60
+"""At the steady rate, before anything counts: the job starts within a third of it, reads the history and what came meanwhile, and its code is compiled."""
 TICK_S = 0.002
 """Events are handed over as far apart as this: a sleep for each would cost a tenth of a core, on the cores of what is measured."""
 COOL_S = 5
@@ -119,32 +124,35 @@ def run(stack: BenchStack, row: Row, quick: bool, slots: int | None = None) -> R
     stack.cancel_all()
     stack.empty_tables()
     group = f"bench-latency-{uuid.uuid4().hex[:8]}"
-    start_at_end(stack.bootstrap, f"{group}-standalone", *INPUTS)
-    stack.submit("standalone", "jobs.standalone", [], {"SENTINEL_KAFKA_GROUP": group}, slots)
-    wait_running(stack.layout, "standalone", lambda text: print(f"  {text}", file=sys.stderr))
     watcher = Watcher(stack.bootstrap)
     watcher.start()
     if not watcher.ready.wait(30):
         raise SystemExit("bench: the consumer of the latency row got no partitions within 30 s")
     sender = KafkaSender(stack.bootstrap, TOPIC)
     sampler = Sampler(service_roots(stack.layout))
+    worker = ThreadPoolExecutor(1, thread_name_prefix="bench-submit")
     try:
-        _load_history(sender, quick)
+        _load_history(sender, quick, lambda: start_at_end(stack.bootstrap, f"{group}-standalone", *INPUTS))
+        started = worker.submit(_start, stack, group, slots)
         print(f"  {rate:,} events/s for {SETTLE_S} + {seconds} + {COOL_S} s", file=sys.stderr)
         began = time.time()
         planted = _live(sender, sampler, rate, SETTLE_S + seconds, COOL_S)
         sender.finish(30)
         behind_s = max(0.0, time.time() - began - SETTLE_S - seconds - COOL_S)
         time.sleep(JobSettings().lateness_ms / 1000 + 2)
+        running_after_s = started.result() - began
         row.restarts = stack.rest.job(stack.rest.jobs()[0].job_id).restarts
     finally:
         seen = watcher.stop()
+        worker.shutdown()
         stack.cancel_all()
     since = began + SETTLE_S
     row.details = {
         "events_per_s": rate,
         "seconds": seconds,
         "generator_behind_s": round(behind_s, 2),
+        "job_running_after_s": round(running_after_s, 1),
+        "counted_in_postgres": stack.counted(),
         **_figures(seen, {event: at for event, at in planted.items() if since <= at < since + seconds}, since, since + seconds),
         "cpu_s_per_million": {
             name: round((interpolate(samples, since + seconds) - interpolate(samples, since)) / (rate * seconds / 1e6), 2)
@@ -173,10 +181,25 @@ def _epoch(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _load_history(sender: KafkaSender, quick: bool) -> None:
+def _start(stack: BenchStack, group: str, slots: int | None) -> float:
+    """Submit the job; when it runs (epoch seconds)."""
+    stack.submit("standalone", "jobs.standalone", [], {"SENTINEL_KAFKA_GROUP": group}, slots)
+    wait_running(stack.layout, "standalone", lambda text: print(f"  {text}", file=sys.stderr))
+    return time.time()
+
+
+def _load_history(sender: KafkaSender, quick: bool, begin: Callable[[], None]) -> None:
+    """Send the history. `begin` is called before its second second: what lies before that call is not the job's."""
     rate = HISTORY_RATE // 2 if quick else HISTORY_RATE
     begin_ms = int((time.time() - HISTORY_S) * 1000)
-    for ts_ms, key, value in bulk_events(HISTORY_S * rate, seed=3, keys=KEYS, event_bytes=EVENT_BYTES, start_ms=begin_ms, rate=rate):
+    stream = bulk_events(
+        HISTORY_S * rate, seed=HISTORY_SEED, keys_seed=LIVE_SEED, keys=KEYS, event_bytes=EVENT_BYTES, start_ms=begin_ms, rate=rate
+    )
+    for number, (ts_ms, key, value) in enumerate(stream):
+        if number == rate:
+            sender.finish()
+            time.sleep(QUIET_NO_MORE_S)
+            begin()
         sender.send(ts_ms, key, value)
     sender.finish()
 
@@ -189,7 +212,7 @@ def _live(sender: KafkaSender, sampler: Sampler, rate: int, seconds: int, more_s
     next_sample = 0.0
     stream = bulk_events(
         rate * (seconds + more_s),
-        seed=4,
+        seed=LIVE_SEED,
         keys=KEYS,
         event_bytes=EVENT_BYTES,
         start_ms=begin_ms,

@@ -64,11 +64,12 @@ def bulk_events(
     outlier_every: int = 0,
     outlier_factor: float = 50.0,
     slow_start: tuple[int, float] = (0, 1.0),
+    keys_seed: int | None = None,
 ) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield `count` tuples (event time in epoch ms, Kafka key `tenant|application`, JSON bytes of about `event_bytes`).
 
     Event times rise evenly by 1/`rate` s from `start_ms`; those of the first `slow_start[0]` events by 1/`slow_start[1]` s. Keys are drawn
-    evenly, latency and tokens lognormally around medians of the key.
+    evenly, latency and tokens lognormally around medians of the key, which are those of `keys_seed`, or else of `seed`.
     `mix`: only responses, only requests, or both in turn. With `outlier_every` n every n-th event (0-based indices n-1, 2n-1, ...) has its
     latency multiplied by `outlier_factor`, if it is a response.
     """
@@ -79,7 +80,7 @@ def bulk_events(
     key_bytes = [f"{k.tenant_id}|{k.application_id}".encode() for k in table]
     identity = [f'"application_id":"{k.application_id}","tenant_id":"{k.tenant_id}",'.encode() for k in table]
     model_bytes = [k.model.encode() for k in table]
-    setup = np.random.default_rng([seed, 11])
+    setup = np.random.default_rng([seed if keys_seed is None else keys_seed, 11])
     median_latency = setup.uniform(300.0, 2500.0, keys)
     median_tokens = setup.uniform(60.0, 400.0, keys)
     user_cum = np.cumsum(zipf_shares(USERS, USER_ZIPF))

@@ -1,0 +1,32 @@
+"""Events for load runs: a history that belongs to what follows it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from statistics import median
+
+from services.traffic.bulk import bulk_events
+
+
+def drawn(seed: int, keys_seed: int | None = None) -> tuple[set[str], dict[str, float]]:
+    """Ids of the events, and the median latency of each key."""
+    ids, latencies = set(), defaultdict(list)
+    for _, _, value in bulk_events(8_000, seed=seed, keys_seed=keys_seed, keys=8, start_ms=1_767_225_600_000, rate=1_000, mix="responses"):
+        event = json.loads(value)
+        ids.add(event["event_id"])
+        latencies[f"{event['application_id']}|{event['data']['model']}"].append(event["data"]["latency_ms"])
+    return ids, {key: median(values) for key, values in latencies.items()}
+
+
+def test_another_seed_with_the_same_keys_gives_other_events_around_the_same_medians() -> None:
+    ids, medians = drawn(4)
+    history_ids, history_medians = drawn(3, keys_seed=4)
+    assert len(ids) == len(history_ids) == 8_000 and not ids & history_ids
+    assert all(abs(history_medians[key] / value - 1) < 0.1 for key, value in medians.items())
+
+
+def test_another_seed_alone_gives_other_medians() -> None:
+    _, medians = drawn(4)
+    _, others = drawn(3)
+    assert any(abs(others[key] / value - 1) > 0.2 for key, value in medians.items())
