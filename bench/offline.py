@@ -40,6 +40,7 @@ def detect(stream: TimedStream, config: RuntimeConfig) -> Iterator[Found]:
     """Every finding in the order of time. Raises ValueError when an event is refused: the figures would be about other traffic."""
     rules, names = EventRules(config), Names()
     shards: dict[int, Shard] = {}
+    said: list[Anomaly]
     for begin_ms, chunk in _chunks(stream):
         times = [timed.ts_ms for timed in chunk]
         decoded = decode_batch([timed.value() for timed in chunk], times)
@@ -55,13 +56,12 @@ def detect(stream: TimedStream, config: RuntimeConfig) -> Iterator[Found]:
             for number, block in fold(columns, ids, rules.facts(decoded.events, columns, ids, found)):
                 blocks.setdefault(block.start_ms + 1000, []).append((number, block))
         for end_ms in range(begin_ms + 1000, begin_ms + CHUNK_MS + 1, 1000):
-            said = [
-                anomaly
-                for number, block in blocks.get(end_ms, [])
-                for anomaly in shards.setdefault(number, Shard(config, roll_up=False, turn_ms=turn_ms(number)))
-                .on_second(block, end_ms)
-                .anomalies
-            ]
+            said = []
+            for number, block in blocks.get(end_ms, []):
+                if number not in shards:
+                    shards[number] = Shard(config, roll_up=False)
+                    shards[number].take_turn(turn_ms(number))
+                said += shards[number].on_second(block, end_ms).anomalies
             # Time passes for every shard, also for those of which nothing was heard.
             said += [anomaly for shard in shards.values() for anomaly in shard.on_time(end_ms - 1).anomalies]
             for anomaly in said:

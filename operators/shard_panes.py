@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, RuntimeContext
 
@@ -19,7 +18,7 @@ from sentinel.collector import collect_seldom
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.minute_rollups import STORED_COLUMNS, Minute, minutes_of
 from sentinel.panes import turn_ms
-from sentinel.shard import Results, Shard
+from sentinel.shard import Results, Shard, Step
 from sentinel.sink_rows import Columns
 from sentinel.timestamps import to_rfc3339
 
@@ -35,9 +34,6 @@ MINUTES = OutputTag("minutes", row_type(MINUTE_COLUMNS))
 """Closed minutes of a key."""
 LATE = OutputTag("late", row_type(MINUTE_COLUMNS))
 """What late events add to a minute."""
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[int, bytes])
 
 
 class ShardPanes(BroadcastConfiguration):
@@ -66,13 +62,13 @@ class ShardPanes(BroadcastConfiguration):
             return
         shard = self._shard(number, ctx)
         results = shard.on_second(block, end_ms)
-        yield from self._finish(number, shard, (end_ms, pane_blocks.to_bytes(block)), results, ctx)
+        yield from self._finish(number, shard, Step(end_ms, pane_blocks.to_bytes(block), turn_ms(number)), results, ctx)
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterable[Any]:
         number = ctx.get_current_key()
         shard = self._shard(number, ctx)
         self._timers.pop(number, None)
-        return self._finish(number, shard, (timestamp, b""), shard.on_time(timestamp), ctx)
+        return self._finish(number, shard, Step(timestamp, b"", turn_ms(number)), shard.on_time(timestamp), ctx)
 
     def _shard(self, number: int, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Shard:
         config = self.config(ctx) if self._detect else None
@@ -89,20 +85,16 @@ class ShardPanes(BroadcastConfiguration):
 
     def _restored(self, number: int, config: RuntimeConfig | None) -> Shard:
         snapshot, entries = self._journal.read()
-        about = (config, self._roll_up, self._max_keys, turn_ms(number))
+        about = (config, self._roll_up, self._max_keys)
         shard = Shard(*about) if snapshot is None else Shard.from_state(snapshot, *about)
-        for time_ms, block in map(_decoder.decode, entries):
-            # What came of it has left before the checkpoint.
-            if block:
-                shard.on_second(pane_blocks.from_bytes(block), time_ms)
-            else:
-                shard.on_time(time_ms)
+        shard.replay(entries)
+        shard.take_turn(turn_ms(number))
         return shard
 
     def _finish(
-        self, number: int, shard: Shard, step: tuple[int, bytes], results: Results, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
+        self, number: int, shard: Shard, step: Step, results: Results, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
     ) -> Iterable[Any]:
-        if self._journal.append(number, _encoder.encode(step)):
+        if self._journal.append(number, step.encoded()):
             self._journal.replace(number, shard.to_state())
         due_ms = shard.next_timer()
         if due_ms is not None and due_ms < self._timers.get(number, due_ms + 1):

@@ -19,15 +19,15 @@ class UserTally:
     The ten seconds begin `turn_ms` after whole tens. Counts that wait since they began elsewhere end where they would have.
     """
 
-    def __init__(self, waiting: Iterable[tuple[int, UserCounts]] = (), turn_ms: int = 0) -> None:
-        self._turn_ms = turn_ms
+    def __init__(self, waiting: Iterable[tuple[int, UserCounts]] = ()) -> None:
+        self.turn_ms = 0
         self._waiting: dict[int, _Parts] = {}
         for start_ms, counts in waiting:
             self._add(start_ms, counts)
 
     def add(self, second_ms: int, users: Iterable[UserCounts]) -> None:
         """Take the counts of one second."""
-        start_ms = second_ms - (second_ms - self._turn_ms) % USER_PANE_WIDTH_MS
+        start_ms = second_ms - (second_ms - self.turn_ms) % USER_PANE_WIDTH_MS
         for counts in users:
             self._add(start_ms, counts)
 

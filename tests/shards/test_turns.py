@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from sentinel.pane_blocks import UserCounts
+from sentinel import pane_blocks
 from sentinel.panes import SHARDS, USER_PANE_WIDTH_MS, UserPane, turn_ms
-from sentinel.shard import Shard
+from sentinel.shard import Shard, Step
 from sentinel.user_tally import UserTally
 from tests.shards.test_shard_state import CONFIG, START_MS, block, trouble
 
 SECONDS = 95
+
+
+def shard_in_turn(turn: int, detect: bool = False) -> Shard:
+    shard = Shard(CONFIG if detect else None, roll_up=True)
+    shard.take_turn(turn)
+    return shard
+
+
+def tally_in_turn(turn: int) -> UserTally:
+    tally = UserTally()
+    tally.turn_ms = turn
+    return tally
 
 
 def user_panes(tally: UserTally, first: int, last: int) -> list[UserPane]:
@@ -30,7 +43,7 @@ def test_no_second_has_the_turns_of_many_shards() -> None:
 
 @pytest.mark.parametrize("turn", [0, 3_000, 9_000])
 def test_users_are_counted_over_ten_whole_seconds_from_the_turn_on(turn: int) -> None:
-    panes = user_panes(UserTally(turn_ms=turn), 0, 40)
+    panes = user_panes(tally_in_turn(turn), 0, 40)
     assert [pane.end_ms for pane in panes] == [START_MS + turn + ten for ten in range(0 if turn else 10_000, 40_001 - turn, 10_000)]
     assert {pane.events for pane in panes if pane.start_ms >= START_MS} == {10 * 40}
     assert panes[0].events == (turn // 1000 or 10) * 40
@@ -39,14 +52,15 @@ def test_users_are_counted_over_ten_whole_seconds_from_the_turn_on(turn: int) ->
 def test_counts_that_wait_in_an_older_checkpoint_end_where_they_would_have() -> None:
     old = UserTally()
     assert not user_panes(old, 0, 5)
-    new = UserTally(old.waiting(), turn_ms=3_000)
+    new = UserTally(old.waiting())
+    new.turn_ms = 3_000
     panes = user_panes(new, 5, 25)
     assert [((pane.start_ms - START_MS) // 1000, pane.events // 40) for pane in panes] == [(0, 5), (3, 8), (13, 10)]
 
 
 def test_a_minute_is_handed_out_at_the_turn_and_holds_the_same() -> None:
     def minutes(turn: int) -> dict[int, list[int]]:
-        shard = Shard(None, roll_up=True, turn_ms=turn)
+        shard = shard_in_turn(turn)
         results = [(second, shard.on_second(block(second), START_MS + second * 1000 + 1000)) for second in range(SECONDS)]
         assert shard.next_timer() == START_MS + 120_000 + turn - 1
         return {second + 1: minute.numbers for second, result in results for minute in result.minutes}
@@ -58,24 +72,41 @@ def test_a_minute_is_handed_out_at_the_turn_and_holds_the_same() -> None:
 
 def test_detectors_of_panes_wait_for_no_turn() -> None:
     def findings(turn: int) -> list[tuple[str, str]]:
-        shard = Shard(CONFIG, roll_up=True, turn_ms=turn)
+        shard = shard_in_turn(turn, detect=True)
         results = [shard.on_second(part, part.start_ms + 1000) for part in trouble(120)]
         return [(anomaly.anomaly_id, anomaly.first_seen) for result in results for anomaly in result.anomalies]
 
     assert findings(7_000) == findings(0) != []
 
 
-def test_a_restored_shard_keeps_its_turn() -> None:
-    first = Shard(None, roll_up=True, turn_ms=4_000)
-    first.on_second(block(59), START_MS + 60_000)
-    assert first.next_timer() == Shard.from_state(first.to_state(), None, roll_up=True, turn_ms=4_000).next_timer() == START_MS + 64_000 - 1
+def entry(second: int, turn: int | None) -> bytes:
+    """Of a journal: as it is written now, or as before there were turns."""
+    end_ms, block_bytes = START_MS + second * 1000 + 1000, pane_blocks.to_bytes(block(second))
+    return msgspec.msgpack.encode((end_ms, block_bytes)) if turn is None else Step(end_ms, block_bytes, turn).encoded()
 
 
-def test_an_application_s_user_is_found_whatever_the_turn() -> None:
-    counts = UserCounts("t", "app", block(0).users[0].hashes, block(0).users[0].counts, "ann\nbob")
-    for turn in range(0, USER_PANE_WIDTH_MS, 1000):
-        tally = UserTally(turn_ms=turn)
-        tally.add(START_MS + 12_000, [counts])
-        (pane,) = tally.close(START_MS + 60_000)
-        assert (pane.top_user, pane.users, pane.end_ms - pane.start_ms) == ("ann", 2, USER_PANE_WIDTH_MS)
-        assert pane.start_ms <= START_MS + 12_000 < pane.end_ms and (pane.start_ms - START_MS - turn) % USER_PANE_WIDTH_MS == 0
+def minutes_after(journal: list[bytes], first: int) -> dict[int, list[int]]:
+    """Events of the minutes that come of a shard restored from the journal, by the second after which they come."""
+    shard = Shard(None, roll_up=True)
+    shard.replay(journal)
+    shard.take_turn(7_000)
+    found: dict[int, list[int]] = {}
+    for second in range(first, 150):
+        for minute in shard.on_second(block(second), START_MS + second * 1000 + 1000).minutes:
+            found.setdefault(second + 1, []).append(minute.numbers[0])
+    return found
+
+
+def test_a_minute_that_waits_for_its_turn_is_handed_out_once_after_a_restore() -> None:
+    assert minutes_after([entry(second, 7_000) for second in range(63)], 63) == {67: [60 * 40], 127: [60 * 40]}
+    assert minutes_after([entry(second, 7_000) for second in range(67)], 67) == {127: [60 * 40]}
+
+
+def test_a_minute_that_left_before_there_were_turns_does_not_leave_again() -> None:
+    assert minutes_after([entry(second, None) for second in range(63)], 63) == {127: [60 * 40]}
+    assert minutes_after([entry(second, None) for second in range(50)], 50) == {67: [60 * 40], 127: [60 * 40]}
+
+
+def test_a_journal_that_turns_came_into_is_read_as_it_was_written() -> None:
+    journal = [entry(second, None) for second in range(63)] + [entry(second, 7_000) for second in range(63, 122)]
+    assert minutes_after(journal, 122) == {127: [60 * 40]}
