@@ -60,6 +60,11 @@ class Findings:
     alerts: tuple[FoundAlert, ...] = ()
     told: tuple[Told, ...] = ()
 
+    @property
+    def earlier(self) -> int:
+        """How many alerts of before the run were told of."""
+        return len({told.alert_id for told in self.told} - {alert.alert_id for alert in self.alerts})
+
     def accepted(self, alert_id: str) -> tuple[Told, ...]:
         """Notifications about an alert that their receivers accepted, in the order of acceptance."""
         return tuple(

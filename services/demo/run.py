@@ -134,3 +134,8 @@ def _report(verdict: Verdict, scene: Scene, table: Console) -> None:
     table.print(
         f"{grouped} alerts stand for several findings, {escalated} were escalated since nobody answered, the end of {over} was told."
     )
+    if scene.findings.earlier:
+        table.print(
+            f"Some of the messages are about {scene.findings.earlier} alerts that began before this run: an application that was heard of "
+            "once is silent while the stack is stopped."
+        )

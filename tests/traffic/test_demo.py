@@ -164,6 +164,14 @@ def test_a_demonstration_without_grouping_escalation_or_end_is_not_a_success(cap
     said = capsys.readouterr().out
     assert "NOT SEEN in any alert: the end" in said
     assert "1 alerts stand for several findings, 1 were escalated since nobody answered, the end of 0 was told." in said
+    assert "before this run" not in said
+
+
+def test_messages_about_alerts_of_an_earlier_run_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    own = Told("l1", "default-notifications", "webhook", "firing", RUN + 106_500, "first")
+    earlier = [Told(f"old{number % 2}", "oncall-email", "email", "firing", RUN + 7_000, "escalated") for number in range(3)]
+    run._report(verdict(), Scene(RUN, {}, findings=Findings((), (alert(106_000),), (own, *earlier))), Console(width=250))
+    assert "Some of the messages are about 2 alerts that began before this run" in capsys.readouterr().out
 
 
 def test_the_plain_view_says_each_message_once(capsys: pytest.CaptureFixture[str]) -> None:
