@@ -19,6 +19,8 @@ from sentinel.settings import JobSettings
 from udfs.config_watch import read_snapshot
 
 JOB = "zscore"
+COLUMNS = "event_id STRING, event_type STRING, tenant_id STRING, application_id STRING, `data` ROW<model STRING, latency_ms DOUBLE>"
+"""What the z-score reads of an event."""
 
 
 def main() -> None:
@@ -46,8 +48,9 @@ def _panes_of_the_product(t_env: StreamTableEnvironment, settings: JobSettings) 
 
 
 def _panes_in_sql(t_env: StreamTableEnvironment, settings: JobSettings) -> None:
-    decoded_telemetry(t_env, settings, JOB)
-    number = "CAST(ROUND(1000 * LN(1 + `data`.latency_ms)) AS BIGINT)"
+    decoded_telemetry(t_env, settings, JOB, COLUMNS)
+    # ROUND would make a decimal number of the double first, by way of a text.
+    number = "CAST(FLOOR(1000 * LN(1 + `data`.latency_ms) + 0.5) AS BIGINT)"
     # A leading 1 keeps the width: cheaper than LPAD, which fills up character by character.
     micros = f"CAST(CAST(1000 * `data`.latency_ms AS BIGINT) + {10**EXEMPLAR_DIGITS} AS STRING)"
     t_env.execute_sql(f"""
