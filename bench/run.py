@@ -192,7 +192,7 @@ class Bench:
         engine_row.prepare()
         suffix = "-snapshots" if snapshots else ""
         row = self._row(
-            f"bytewax{suffix}", f"Bytewax 0.21: msgspec, z-score per event, {'snapshots every 5 s' if snapshots else 'nothing saved'}"
+            f"bytewax{suffix}", f"Bytewax 0.21: orjson, z-score per event, {'snapshots every 5 s' if snapshots else 'nothing saved'}"
         )
         return engine_row.run_bytewax(self.stack.bootstrap, row, self._topic(), snapshots)
 

@@ -25,17 +25,14 @@ FIELDS = (
 """What the product's per-event path reads of an event."""
 
 
-COLUMNS = """
+def decoded_telemetry(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
+    """Table `decoded_telemetry` with event time from the record."""
+    t_env.execute_sql(f"""
+        CREATE TEMPORARY TABLE decoded_telemetry (
           event_id STRING, event_type STRING, tenant_id STRING, application_id STRING,
           `data` ROW<model STRING, prompt STRING, status STRING, latency_ms DOUBLE, prompt_tokens BIGINT, completion_tokens BIGINT,
                      total_tokens BIGINT, cost DOUBLE>,
-          metadata ROW<user_id STRING>"""
-
-
-def decoded_telemetry(t_env: StreamTableEnvironment, settings: JobSettings, job: str, columns: str = COLUMNS) -> None:
-    """Table `decoded_telemetry` of `columns`, with event time from the record. What is not declared, the format skips."""
-    t_env.execute_sql(f"""
-        CREATE TEMPORARY TABLE decoded_telemetry ({columns},
+          metadata ROW<user_id STRING>,
           `record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
           WATERMARK FOR record_time AS record_time - INTERVAL '{settings.lateness_ms / 1000}' SECOND(2,3)
         ) WITH (

@@ -19,8 +19,6 @@ from sentinel.settings import JobSettings
 from udfs.config_watch import read_snapshot
 
 JOB = "zscore"
-COLUMNS = "event_id STRING, event_type STRING, tenant_id STRING, application_id STRING, `data` ROW<model STRING, latency_ms DOUBLE>"
-"""What the z-score reads of an event."""
 
 
 def main() -> None:
@@ -48,7 +46,7 @@ def _panes_of_the_product(t_env: StreamTableEnvironment, settings: JobSettings) 
 
 
 def _panes_in_sql(t_env: StreamTableEnvironment, settings: JobSettings) -> None:
-    decoded_telemetry(t_env, settings, JOB, COLUMNS)
+    decoded_telemetry(t_env, settings, JOB)
     # ROUND would make a decimal number of the double first, by way of a text.
     number = "CAST(FLOOR(1000 * LN(1 + `data`.latency_ms) + 0.5) AS BIGINT)"
     # A leading 1 keeps the width: cheaper than LPAD, which fills up character by character.

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from sentinel import pane_blocks
+from sentinel.pane_blocks import UserCounts
 from sentinel.panes import SHARDS, USER_PANE_WIDTH_MS, UserPane, turn_ms
 from sentinel.shard import Shard, Step
 from sentinel.user_tally import UserTally
@@ -110,3 +111,13 @@ def test_a_minute_that_left_before_there_were_turns_does_not_leave_again() -> No
 def test_a_journal_that_turns_came_into_is_read_as_it_was_written() -> None:
     journal = [entry(second, None) for second in range(63)] + [entry(second, 7_000) for second in range(63, 122)]
     assert minutes_after(journal, 122) == {127: [60 * 40]}
+
+
+def test_an_application_s_user_is_found_whatever_the_turn() -> None:
+    counts = UserCounts("t", "app", block(0).users[0].hashes, block(0).users[0].counts, "ann\nbob")
+    for turn in range(0, USER_PANE_WIDTH_MS, 1000):
+        tally = tally_in_turn(turn)
+        tally.add(START_MS + 12_000, [counts])
+        (pane,) = tally.close(START_MS + 60_000)
+        assert (pane.top_user, pane.users, pane.end_ms - pane.start_ms) == ("ann", 2, USER_PANE_WIDTH_MS)
+        assert pane.start_ms <= START_MS + 12_000 < pane.end_ms and (pane.start_ms - START_MS - turn) % USER_PANE_WIDTH_MS == 0
