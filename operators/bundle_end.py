@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
+from sentinel.once import once
 
-@cache
+
+@once
 def end_bundles_at_once() -> None:
     """From the next bundle of this process on: no sampling, no description, and one wait for all writes of state."""
     # A worker has loaded these. The process that only describes a topology has not, and would spend a second on it.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from functools import cache
 from pathlib import Path
+
+from sentinel.once import once
 
 NICENESS = 10
 """A ninth of what the hop's process gets of a contended core. Anyone may raise this number, nobody needs a privilege for it."""
 
 
-@cache
+@once
 def stand_behind_single_events() -> None:
     """This process gives way to the hop's, once: the panes of a whole second come at the same time, and single events would wait for them.
 

@@ -6,11 +6,12 @@ Arrow look for equal values, to make one Python object of them: it hashes every 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
+from sentinel.once import once
 
-@cache
+
+@once
 def read_batches_in_place() -> None:
     """From the next batch of this process on, in all its vectorised functions."""
     # A worker has loaded these. The process that only describes a topology has not, and would spend a second on it.

@@ -73,7 +73,7 @@ def undisturbed(recovery_stack: Stack) -> Rows:
         return len(seen) > 2 and seen[-1] == seen[-2] == seen[-3]
 
     wait_for(at_rest, SETTLED_S, "the sinks to come to rest", pause_s=3.0)
-    assert recovery_stack.job(JOB).restarts == 0
+    recovery_stack.require_undisturbed(JOB)
     return seen[-1]
 
 

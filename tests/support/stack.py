@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 import yaml
 
 from services.stack.flink_rest import FlinkRest, JobInfo
@@ -102,6 +103,17 @@ class Stack:
     def job(self, name: str) -> JobInfo:
         """State, restarts and checkpoints of a job."""
         return self.rest.job(self.job_id(name))
+
+    def require_undisturbed(self, *names: str) -> None:
+        """Fails unless the jobs run and never restarted; says then what Flink recorded of it, and which services had to be started again."""
+        for name in names:
+            job = self.job(name)
+            if job.state == "RUNNING" and not job.restarts:
+                continue
+            recorded = self.rest.call(f"/jobs/{job.job_id}/exceptions?maxExceptions=5").get("exceptionHistory", {}).get("entries", [])
+            failures = "\n".join(f"{entry['timestamp']} {entry.get('taskName')}: {entry['stacktrace'][:LOG_TAIL]}" for entry in recorded)
+            services = {service: state.restarts for service, state in require_state(self.layout).services.items() if state.restarts}
+            pytest.fail(f"{name} is {job.state} and restarted {job.restarts} times; services started again: {services}\n{failures}")
 
     def pid(self, service: str) -> int:
         """Process id of a supervised service, which leads its process group."""

@@ -138,6 +138,5 @@ def test_effective_configuration_is_the_committed_one(stack: Stack) -> None:
     assert {name: cluster.get(name) for name in wanted} == wanted
 
 
-def test_job_never_restarted(stack: Stack, job: str) -> None:
-    assert stack.rest.restarts(job) == 0
-    assert stack.rest.job(job).state == "RUNNING"
+def test_job_never_restarted(stack: Stack) -> None:
+    stack.require_undisturbed(JOB)

@@ -104,6 +104,6 @@ def test_trained_on_stored_panes_shadowed_and_promoted_without_a_restart(stack: 
         assert found == [("panes/1",)]
         told = "version 1 stays in force"
         assert any(told in path.read_text(errors="replace") for path in stack.layout.logs.glob("taskmanager*")), "the log says why"
-        assert stack.rest.restarts(stack.job_id("standalone")) == 0
+        stack.require_undisturbed("standalone")
     finally:
         stack.apply(base)

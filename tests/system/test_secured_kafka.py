@@ -54,7 +54,7 @@ def test_events_go_through_the_job(stack: Stack, broker: SecuredBroker) -> None:
 
     wait_for(lambda: own("llm-events"), 120, "the events on the secured broker", until=lambda found: found == CALLS)
     wait_for(lambda: own("llm-telemetry-dlq"), 60, "the dead letter on the secured broker", until=lambda found: found == 1)
-    assert stack.rest.restarts(stack.job_id(JOB)) == 0
+    stack.require_undisturbed(JOB)
 
 
 def test_flink_shows_the_login_without_the_password(stack: Stack, broker: SecuredBroker) -> None:
