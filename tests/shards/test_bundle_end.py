@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -181,3 +183,31 @@ def test_no_function_registers_figures_that_would_be_lost(room: str) -> None:
     sources = list((project_root() / room).glob("*.py"))
     assert sources
     assert not [source.name for source in sources if "get_metrics_group" in source.read_text() or "get_metric_group" in source.read_text()]
+
+
+OPENED_TOGETHER = """
+import threading, time
+from operators import bundle_end
+
+replaced = []
+
+def replace(*parts):
+    time.sleep(0.05)
+    replaced.append(parts)
+
+bundle_end._sample_nothing = bundle_end._describe_nothing = bundle_end._await_writes_together = replace
+operators = [threading.Thread(target=bundle_end.end_bundles_at_once) for _ in range(3)]
+for operator in operators:
+    operator.start()
+for operator in operators:
+    operator.join()
+print(len(replaced))
+"""
+
+
+def test_operators_that_open_together_replace_each_part_once() -> None:
+    # Replaced twice, the writes of state are awaited twice: the second wait has nothing to wait for, and the first bundle that writes fails.
+    done = subprocess.run(
+        [sys.executable, "-c", OPENED_TOGETHER], cwd=project_root(), capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.split()[-1] == "3"
