@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench import rounds
+
 _ENGINE = ("taskmanager", "python-workers", "jobmanager", "engine-0", "engine-1")
 
 
@@ -18,16 +20,15 @@ def render(document: dict[str, Any]) -> str:
         f"{machine['system']}, Python {machine['python']}, Flink {machine['packages']['apache-flink']}; load before: {machine['load_before'][0]}."
     )
     rows = document["rows"]
-    parts = [head, _throughput([row for row in rows if row.get("events")], rows)]
+    parts = [head, _throughput([row for row in rows if row.get("events")]), rounds.render(rows)]
     parts += [_details(row) for row in rows if row.get("details") or not row.get("events")]
     return "\n\n".join(part for part in parts if part)
 
 
-def _throughput(rows: list[dict[str, Any]], all_rows: list[dict[str, Any]]) -> str:
+def _throughput(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return ""
-    bare_row: dict[str, Any] = next((row for row in all_rows if row["name"] == "bare-decode"), {})
-    bare, bare_whole = bare_row.get("rate", 0.0), _whole(bare_row)
+    bare_rows = {row.get("round", 1): row for row in rows if row["name"] == "bare-decode"}
     lines = [
         "| Row | What | Events | Events/s, steady | of bare | Whole run, s | Events/s | of bare "
         "| CPU s per million | Memory, MiB | Checkpoints | Restarts | Outliers |",
@@ -35,6 +36,8 @@ def _throughput(rows: list[dict[str, Any]], all_rows: list[dict[str, Any]]) -> s
     ]
     for row in rows:
         rate, whole = row.get("rate", 0.0), _whole(row)
+        bare_row = bare_rows.get(row.get("round", 1), {})
+        bare, bare_whole = bare_row.get("rate", 0.0), _whole(bare_row)
         cells = (
             row["name"],
             row["what"],

@@ -26,6 +26,7 @@ class Row(msgspec.Struct, omit_defaults=True):
     restarts: int = 0
     outliers: dict[str, Any] = {}
     details: dict[str, Any] = {}
+    round: int = 1
 
 
 def take_rates(row: Row, progress: list[tuple[float, int]], sampler: Sampler) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import cached_property
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -239,6 +240,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, help=f"events in the topic (default {EVENTS:,}; with --quick {QUICK_EVENTS:,})")
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that everything works, not how fast it is")
     parser.add_argument("--only", default="", help="rows to measure, comma-separated")
+    parser.add_argument("--rounds", type=int, default=1, help="measure the rows so often in turns, and tell the medians")
     parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help="folder of the bench's own stack")
     parser.add_argument("--keep-up", action="store_true", help="leave the stack running afterwards")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON")
@@ -251,15 +253,20 @@ def main() -> None:
     rows = bench.rows()
     if unknown := set(names) - rows.keys():
         parser.error(f"no row is named {', '.join(sorted(unknown))}; rows: {', '.join(rows)}")
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: expected at least 1")
     options.out.mkdir(parents=True, exist_ok=True)
     target = options.out / f"{begun:%Y-%m-%dT%H%M}.json"
-    document: dict[str, object] = {"begun": begun.isoformat(timespec="seconds"), "command": bench.command, "machine": found, "rows": []}
+    command = bench.command + (f" --rounds {options.rounds}" if options.rounds > 1 else "")
+    document: dict[str, object] = {"begun": begun.isoformat(timespec="seconds"), "command": command, "machine": found, "rows": []}
     measured: list[Row] = []
     try:
-        for name, measure in rows.items():
+        for turn, name in product(range(1, options.rounds + 1), rows):
             if not names or name in names:
-                print(f"bench: {name}", file=sys.stderr)
-                measured.append(measure())
+                print(f"bench: {name}" + (f", round {turn} of {options.rounds}" if options.rounds > 1 else ""), file=sys.stderr)
+                row = rows[name]()
+                row.round = turn
+                measured.append(row)
                 document["rows"] = msgspec.to_builtins(measured)
                 # Written after every row: a row that fails late loses nothing.
                 target.write_text(json.dumps(document, indent=1) + "\n")
