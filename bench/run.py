@@ -40,7 +40,7 @@ from bench.figures import compare_outliers
 from bench.flink_row import run_job
 from bench.row import Row, outlier_fields
 from bench.stack import DEFAULT_HOME, BenchStack, bring_up, sentinel
-from bench.topic import CATCH_UP_PER_SECOND, Filled, fill, read_values, recreate
+from bench.topic import CATCH_UP_PER_SECOND, Filled, fill, read_values, recreate, values_at
 from services.stack.paths import project_root
 
 EVENTS = 4_000_000
@@ -185,6 +185,9 @@ class Bench:
         recreate(self.stack.bootstrap, target, 1)
         run_job(self.stack, row, "bench.jobs.zscore", [decode, target], "zscore", filled)
         found = [value.decode() for value in read_values(self.stack.bootstrap, target)]
+        if decode == "sql":
+            places = [(int(partition), int(offset)) for partition, _, offset in (place.partition(":") for place in found)]
+            found = [json.loads(value)["event_id"] for value in values_at(self.stack.bootstrap, filled.topic, places)]
         row.outliers = outlier_fields(compare_outliers(filled.planted, found, filled.learning))
         return row
 

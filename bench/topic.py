@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -158,6 +159,22 @@ def read_values(bootstrap: str, topic: str) -> list[bytes]:
         deadline = time.monotonic() + 30
         while len(values) < wanted and time.monotonic() < deadline:
             values += [message.value() or b"" for message in consumer.consume(1000, timeout=1.0) if message.error() is None]
+    finally:
+        consumer.close()
+    return values
+
+
+def values_at(bootstrap: str, topic: str, places: Iterable[tuple[int, int]]) -> list[bytes]:
+    """The values at (partition, offset), in that order. Raises TimeoutError when one does not come within 30 s."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"{topic}-reader", "enable.auto.commit": False})
+    values: list[bytes] = []
+    try:
+        for partition, offset in places:
+            consumer.assign([TopicPartition(topic, partition, offset)])
+            found = consumer.consume(1, timeout=30.0)
+            if not found or found[0].error() is not None:
+                raise TimeoutError(f"{topic}: nothing at partition {partition}, offset {offset} within 30 s")
+            values.append(found[0].value() or b"")
     finally:
         consumer.close()
     return values

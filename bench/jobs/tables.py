@@ -26,14 +26,14 @@ FIELDS = (
 
 
 def decoded_telemetry(t_env: StreamTableEnvironment, settings: JobSettings, job: str) -> None:
-    """Table `decoded_telemetry` with event time from the record."""
+    """Table `decoded_telemetry` with event time and place from the record."""
     t_env.execute_sql(f"""
         CREATE TEMPORARY TABLE decoded_telemetry (
           event_id STRING, event_type STRING, tenant_id STRING, application_id STRING,
           `data` ROW<model STRING, prompt STRING, status STRING, latency_ms DOUBLE, prompt_tokens BIGINT, completion_tokens BIGINT,
                      total_tokens BIGINT, cost DOUBLE>,
           metadata ROW<user_id STRING>,
-          `record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+          `record_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL,
           WATERMARK FOR record_time AS record_time - INTERVAL '{settings.lateness_ms / 1000}' SECOND(2,3)
         ) WITH (
           'connector' = 'kafka',

@@ -1,6 +1,7 @@
 """Decode and keyed z-score, nothing else: the function that the comparison engines run. `zscore.py hop|sql TOPIC`.
 
-hop: the product's own stages (validating Python hop, pane blocks). sql: decoding and panes in SQL, as a job behind `llm-events` has it.
+hop: the product's own stages (validating Python hop, pane blocks). sql: decoding and panes in SQL, as a job behind `llm-events` has it; an event is
+known by its place in Kafka there, since panes are copied several times and a number costs less than an id.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import sys
 
 from pyflink.table import StreamTableEnvironment
 
-from bench.jobs.single_outliers import EXEMPLAR_DIGITS, INPUT_TYPE, OUTPUT_TYPE, SingleOutliers
+from bench.jobs.single_outliers import INPUT_TYPE, MOST_OFFSETS, MOST_PLACES, OUTPUT_TYPE, SingleOutliers
 from bench.jobs.tables import decoded_telemetry
 from jobs.stages import kafka_sinks, panes, sources
 from jobs.stages.environment import create_environment, keyed_rows, view_of
@@ -49,25 +50,24 @@ def _panes_in_sql(t_env: StreamTableEnvironment, settings: JobSettings) -> None:
     decoded_telemetry(t_env, settings, JOB)
     # ROUND would make a decimal number of the double first, by way of a text.
     number = "CAST(FLOOR(1000 * LN(1 + `data`.latency_ms) + 0.5) AS BIGINT)"
-    # A leading 1 keeps the width: cheaper than LPAD, which fills up character by character.
-    micros = f"CAST(CAST(1000 * `data`.latency_ms AS BIGINT) + {10**EXEMPLAR_DIGITS} AS STRING)"
     t_env.execute_sql(f"""
         CREATE TEMPORARY VIEW latencies AS
-        SELECT tenant_id, application_id, `data`.model AS model, {number} AS latency_log, {micros} || event_id AS exemplar, record_time
+        SELECT tenant_id || '|' || application_id || '|' || `data`.model AS live_key, {number} AS latency_log,
+               CAST(`partition` AS BIGINT) * {MOST_OFFSETS} + `offset` AS place, record_time
         FROM decoded_telemetry WHERE event_type = 'llm.response' AND `data`.latency_ms IS NOT NULL
     """)
     t_env.execute_sql(f"""
         CREATE TEMPORARY VIEW key_seconds AS
-        SELECT MOD(ABS(HASH_CODE(tenant_id || '|' || application_id)), {SHARDS}) AS shard, tenant_id, application_id, model,
+        SELECT MOD(ABS(HASH_CODE(live_key)), {SHARDS}) AS shard, live_key,
                COUNT(*) AS latency_count, SUM(latency_log) AS latency_log_sum, SUM(latency_log * latency_log) AS latency_log_sumsq,
-               MAX(exemplar) AS latency_exemplar, window_time AS pane_time
+               MAX(latency_log * {MOST_PLACES} + place) AS highest, window_time AS pane_time
         FROM TABLE(TUMBLE(TABLE latencies, DESCRIPTOR(record_time), INTERVAL '1' SECOND))
-        GROUP BY tenant_id, application_id, model, window_start, window_end, window_time
+        GROUP BY live_key, window_start, window_end, window_time
     """)
     t_env.execute_sql("""
         CREATE TEMPORARY VIEW shard_seconds AS
-        SELECT shard, LISTAGG(CONCAT_WS(CHR(9), tenant_id || '|' || application_id || '|' || model, CAST(latency_count AS STRING),
-               CAST(latency_log_sum AS STRING), CAST(latency_log_sumsq AS STRING), latency_exemplar), '\n') AS panes
+        SELECT shard, LISTAGG(CONCAT_WS(CHR(9), live_key, CAST(latency_count AS STRING), CAST(latency_log_sum AS STRING),
+               CAST(latency_log_sumsq AS STRING), CAST(highest AS STRING)), '\n') AS panes
         FROM TABLE(TUMBLE(TABLE key_seconds, DESCRIPTOR(pane_time), INTERVAL '1' SECOND)) GROUP BY shard, window_start, window_end
     """)
 
