@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import yaml
 
-from services.stack.flink_rest import FlinkRest, JobInfo
+from services.stack.flink_rest import FlinkRest, JobInfo, innermost
 from services.stack.paths import Layout
 from services.stack.processes import end_all, tagged
 from services.stack.state import Endpoints, load_endpoints, require_state
@@ -111,9 +111,11 @@ class Stack:
             if job.state == "RUNNING" and not job.restarts:
                 continue
             recorded = self.rest.call(f"/jobs/{job.job_id}/exceptions?maxExceptions=5").get("exceptionHistory", {}).get("entries", [])
-            failures = "\n".join(f"{entry['timestamp']} {entry.get('taskName')}: {entry['stacktrace'][:LOG_TAIL]}" for entry in recorded)
+            # A summary shows the first line only; in a trace the cause stands at the end, behind the frames of Flink's mailbox.
+            causes = "; ".join(innermost(entry["stacktrace"]) for entry in recorded)
+            traces = "\n".join(f"{entry['timestamp']} {entry.get('taskName')}:\n{entry['stacktrace'][-LOG_TAIL:]}" for entry in recorded)
             services = {service: state.restarts for service, state in require_state(self.layout).services.items() if state.restarts}
-            pytest.fail(f"{name} is {job.state} and restarted {job.restarts} times; services started again: {services}\n{failures}")
+            pytest.fail(f"{name} is {job.state}, restarted {job.restarts} times: {causes}; services started again: {services}\n{traces}")
 
     def pid(self, service: str) -> int:
         """Process id of a supervised service, which leads its process group."""
