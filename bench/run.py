@@ -162,12 +162,12 @@ class Bench:
 
     def scale_slots(self, slots: int) -> Row:
         row = self._row(f"scale-slots-{slots}", f"standalone with {slots} slot{'s'[: slots > 1]}")
-        return self._standalone(row, self._topic_for_scale(KEYS), slots)
+        return self._standalone(row, self._shorter_topic(KEYS), slots)
 
     def scale_keys(self, keys: int) -> Row:
-        return self._standalone(self._row(f"scale-keys-{keys}", f"standalone with {keys:,} live keys"), self._topic_for_scale(keys))
+        return self._standalone(self._row(f"scale-keys-{keys}", f"standalone with {keys:,} live keys"), self._shorter_topic(keys))
 
-    def _topic_for_scale(self, keys: int) -> Filled:
+    def _shorter_topic(self, keys: int) -> Filled:
         return self._small(keys, QUICK_EVENTS if self.quick else min(self.events, 1_500_000))
 
     def _standalone(self, row: Row, filled: Filled, slots: int = SLOTS) -> Row:
@@ -215,7 +215,7 @@ class Bench:
         engine_row.prepare()
         row = self._row("quix", "Quix Streams 3.28: orjson, z-score per event, state in RocksDB")
         # Its decoder stops at a pulse, which the main topic has; fewer events than these and what it takes to start is most of its window.
-        return engine_row.run_quix(self.stack.bootstrap, row, self._topic_for_scale(KEYS))
+        return engine_row.run_quix(self.stack.bootstrap, row, self._shorter_topic(KEYS))
 
     def classifier(self) -> Row:
         from bench import classifier_cost
