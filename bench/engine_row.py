@@ -14,10 +14,10 @@ import uuid
 from pathlib import Path
 from typing import IO, Any
 
-from bench.figures import compare_outliers, merged_progress
+from bench.figures import compare_outliers, last_event_s, merged_progress
 from bench.row import Row, outlier_fields, take_rates
 from bench.sampling import Sampler
-from bench.topic import Filled
+from bench.topic import Filled, delete_topics_of
 from services.stack.paths import project_root
 
 FOLDER = project_root() / "bench"
@@ -51,12 +51,15 @@ def run_bytewax(bootstrap: str, row: Row, filled: Filled, snapshots: bool) -> Ro
 
 
 def run_quix(bootstrap: str, row: Row, filled: Filled) -> Row:
-    """Two processes of one consumer group, state in RocksDB with changelog topics, as is its default."""
+    """Two processes of one consumer group, state in RocksDB with changelog topics, as is its default. Its topics are gone afterwards."""
+    group = f"bench-quix-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as scratch:
-        group = f"bench-quix-{uuid.uuid4().hex[:8]}"
         variables = {"BENCH_BOOTSTRAP": bootstrap, "BENCH_TOPIC": filled.topic, "BENCH_GROUP": group, "BENCH_STATE": scratch}
         command = [str(PYTHON), "-m", "bench.engines.quix_zscore"]
-        return _measure([command] * PROCESSES, row, filled, variables)
+        try:
+            return _measure([command] * PROCESSES, row, filled, variables)
+        finally:
+            delete_topics_of(bootstrap, group)
 
 
 def _measure(commands: list[list[str]], row: Row, filled: Filled, variables: dict[str, str]) -> Row:
@@ -85,7 +88,7 @@ def _measure(commands: list[list[str]], row: Row, filled: Filled, variables: dic
     if any(child.returncode for child in children):
         raise SystemExit(f"bench: row {row.name} ended with status {[c.returncode for c in children]}: {''.join(errors[-5:]).strip()}")
     found, progress = _read(lines)
-    row.wall_s = round((progress[-1][0] if progress else time.time()) - began, 1)
+    row.wall_s = round(last_event_s(progress) - began, 1)
     take_rates(row, [(began, 0), *progress], sampler)
     row.outliers = outlier_fields(compare_outliers(filled.planted, found, filled.learning))
     return row

@@ -105,6 +105,14 @@ def merged_progress(lines: Iterable[tuple[float, object, int]]) -> list[tuple[fl
     return total
 
 
+def last_event_s(progress: Sequence[tuple[float, int]]) -> float:
+    """When the last event was counted, from rising (epoch seconds, events so far) samples: an engine that waits for more events says the same
+    count for some time. Raises ValueError when there is none."""
+    if not progress:
+        raise ValueError("last_event_s: expected at least one sample, found none")
+    return min(at for at, count in progress if count == progress[-1][1])
+
+
 def compare_outliers(planted: Collection[str], found: Iterable[str], learning: Collection[str] = ()) -> Outliers:
     """`learning`: planted while the baselines were still learning; to find or to miss them is both right."""
     seen = set(found)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -56,7 +56,25 @@ SHIFTED_EVERY = 5
 SHIFT_FACTOR = 6.0
 """Every fifth application's latency grows to this, one application after the other, for the detectors on panes."""
 READY_S = 60.0
+PaneAnomaly = tuple[str, str, float]
+"""`tenant|application`, anomaly id, and end of the window in epoch seconds, of detectors on panes."""
 _LATENCY = re.compile(rb'"latency_ms":([0-9.]+)')
+
+
+@dataclass
+class Sent:
+    """When events were handed over, in epoch seconds."""
+
+    planted: dict[str, float] = field(default_factory=dict)
+    """Single events above the limit, by id."""
+    grown: dict[tuple[str, int], list[float]] = field(default_factory=dict)
+    """Answers that take longer than the key was known for, by `tenant|application` and pane: the epoch second in which it ends."""
+
+    def of_panes(self, found: Mapping[PaneAnomaly, float], since: float, until: float) -> Iterator[float]:
+        """Seconds from each answer of the pane that was found to the record of the anomaly, for panes that end in that time."""
+        for (key, _, end), at in found.items():
+            if since <= end < until:
+                yield from (at - handed for handed in self.grown.get((key, int(end)), ()))
 
 
 @dataclass
@@ -64,8 +82,7 @@ class Seen:
     """What the consumer saw; times in epoch seconds, of the first record each."""
 
     by_event: dict[str, float] = field(default_factory=dict)
-    by_window: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(anomaly id, end of the window) of detectors on panes"""
+    by_window: dict[PaneAnomaly, float] = field(default_factory=dict)
     anomalies: dict[tuple[str, str, str], float] = field(default_factory=dict)
     """(tenant, application, detector)"""
     notifications: dict[tuple[str, str, str], float] = field(default_factory=dict)
@@ -83,7 +100,8 @@ class Seen:
             for event_id in record["context"]["sample_events"]:
                 self.by_event.setdefault(event_id, at)
         elif not record["update"]:
-            self.by_window.setdefault((record["anomaly_id"], record["context"]["window_end"]), at)
+            key = f"{record['tenant_id']}|{record['application_id']}"
+            self.by_window.setdefault((key, record["anomaly_id"], _epoch(record["context"]["window_end"])), at)
 
 
 class Watcher(threading.Thread):
@@ -137,7 +155,7 @@ def run(stack: BenchStack, row: Row, quick: bool, slots: int | None = None) -> R
         started = submission.submit(_start, stack, group, slots)
         print(f"  {rate:,} events/s for {SETTLE_S} + {seconds} + {COOL_S} s", file=sys.stderr)
         began = time.time()
-        planted = _live(sender, sampler, rate, SETTLE_S + seconds, COOL_S)
+        sent = _live(sender, sampler, rate, SETTLE_S + seconds, COOL_S)
         sender.finish(30)
         behind_s = max(0.0, time.time() - began - SETTLE_S - seconds - COOL_S)
         time.sleep(JobSettings().lateness_ms / 1000 + 2)
@@ -155,7 +173,7 @@ def run(stack: BenchStack, row: Row, quick: bool, slots: int | None = None) -> R
         "job_running_after_s": round(running_after_s, 1),
         # Of the history nothing may be: the detectors would not have learned from it.
         "late_events": stack.counted().get("late", 0),
-        **_figures(seen, {event: at for event, at in planted.items() if since <= at < since + seconds}, since, since + seconds),
+        **_figures(seen, sent, since, since + seconds),
         "cpu_s_per_million": {
             name: round((interpolate(samples, since + seconds) - interpolate(samples, since)) / (rate * seconds / 1e6), 2)
             for name, samples in sampler.cpu.items()
@@ -165,14 +183,17 @@ def run(stack: BenchStack, row: Row, quick: bool, slots: int | None = None) -> R
     return row
 
 
-def _figures(seen: Seen, planted: dict[str, float], since: float, until: float) -> dict[str, Any]:
+def _figures(seen: Seen, sent: Sent, since: float, until: float) -> dict[str, Any]:
+    planted = {event: at for event, at in sent.planted.items() if since <= at < until}
+
     def millis(values: Iterator[float]) -> dict[str, float]:
         return {name: round(value, 1) for name, value in summary([value * 1000 for value in values]).items()}
 
     return {
         "event_to_anomaly_ms": millis(seen.by_event[event] - at for event, at in planted.items() if event in seen.by_event),
         "planted_not_seen": sum(event not in seen.by_event for event in planted),
-        "pane_end_to_anomaly_ms": millis(at - _epoch(end) for (_, end), at in seen.by_window.items() if since <= _epoch(end) < until),
+        "pane_end_to_anomaly_ms": millis(at - end for (_, _, end), at in seen.by_window.items() if since <= end < until),
+        "event_of_pane_to_anomaly_ms": millis(sent.of_panes(seen.by_window, since, until)),
         "anomaly_to_notification_ms": millis(
             seen.notifications[key] - at for key, at in seen.anomalies.items() if since <= at < until and key in seen.notifications
         ),
@@ -206,9 +227,9 @@ def _load_history(sender: KafkaSender, quick: bool, begin: Callable[[], None]) -
     sender.finish()
 
 
-def _live(sender: KafkaSender, sampler: Sampler, rate: int, seconds: int, more_s: int) -> dict[str, float]:
-    """Send at the pace of the events' own times, and for `more_s` longer; when each planted event was handed over (epoch seconds)."""
-    planted: dict[str, float] = {}
+def _live(sender: KafkaSender, sampler: Sampler, rate: int, seconds: int, more_s: int) -> Sent:
+    """Send at the pace of the events' own times, and for `more_s` longer."""
+    sent = Sent()
     shifted: dict[bytes, int] = {}
     begin_ms = time.time_ns() // 1_000_000
     next_sample = 0.0
@@ -231,11 +252,13 @@ def _live(sender: KafkaSender, sampler: Sampler, rate: int, seconds: int, more_s
             time.sleep(max(TICK_S, ts_ms / 1000 - time.time()))
         if index % PLANTED_EVERY == 0:
             event_id = str(msgspec.json.decode(value)["event_id"])
-            planted[event_id] = time.time()
+            sent.planted[event_id] = time.time()
         elif (ts_ms - begin_ms) / 1000 > shifted.setdefault(key, _shift_at(len(shifted), seconds)):
-            value = _LATENCY.sub(lambda found: b'"latency_ms":%.2f' % (float(found[1]) * SHIFT_FACTOR), value)
+            value, answers = _LATENCY.subn(lambda found: b'"latency_ms":%.2f' % (float(found[1]) * SHIFT_FACTOR), value)
+            if answers:
+                sent.grown.setdefault((key.decode(), ts_ms // 1000 + 1), []).append(time.time())
         sender.send(ts_ms, key, value)
-    return planted
+    return sent
 
 
 def _shift_at(number: int, seconds: int) -> int:

@@ -108,6 +108,15 @@ def recreate(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> None:
     _wait_for(admin, topic, present=True)
 
 
+def delete_topics_of(bootstrap: str, group: str) -> None:
+    """What an engine made for a consumer group. Raises KafkaException when the broker refuses."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    made = [topic for topic in admin.list_topics(timeout=15).topics if group in topic]
+    if made:
+        for done in admin.delete_topics(made).values():
+            done.result(30)
+
+
 def _wait_for(admin: AdminClient, topic: str, present: bool) -> None:
     deadline = time.monotonic() + 30
     while (topic in admin.list_topics(timeout=15).topics) is not present:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.figures import compare_outliers, expected, interpolate, merged_progress, percentile, steady, summary
+from bench.figures import compare_outliers, expected, interpolate, last_event_s, merged_progress, percentile, steady, summary
+from bench.latency import Sent
 from bench.report import render
 from bench.zscore import EMPTY, WARM_UP, Baseline, is_outlier, learn, scaled_log
 
@@ -100,3 +101,16 @@ def test_the_table_shows_the_share_of_the_bare_read() -> None:
     assert "| event_to_anomaly_ms p50 | 12.00 |" in text
     assert "**standalone**: all" in text and "| state bytes a key and detector | 812 |" in text, "a row with events has details too"
     assert "**bare-decode**" not in text
+
+
+def test_an_engine_that_waits_for_more_events_has_ended_before() -> None:
+    assert last_event_s([(1.0, 0), (2.0, 50), (3.0, 90), (4.0, 90), (20.0, 90)]) == 3.0
+    with pytest.raises(ValueError, match="at least one"):
+        last_event_s([])
+
+
+def test_each_answer_of_a_pane_waits_for_the_panes_anomaly() -> None:
+    sent = Sent(grown={("t|a", 100): [99.25, 99.75], ("t|a", 101): [100.5], ("t|b", 100): [99.0]})
+    # Of the first anomaly's pane two answers are known; the second key has none; the third pane ended outside the measured time.
+    found = {("t|a", "first", 100.0): 102.25, ("t|c", "other", 100.0): 102.0, ("t|b", "early", 90.0): 92.0}
+    assert list(sent.of_panes(found, 95.0, 110.0)) == [3.0, 2.5]
