@@ -16,13 +16,12 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+from bench.engines import PULSE
 from bench.engines.progress import Progress, write_found
 from bench.zscore import EMPTY, Baseline, is_outlier, learn, scaled_log
 
 BOOTSTRAP, TOPIC = os.environ["BENCH_BOOTSTRAP"], os.environ["BENCH_TOPIC"]
 BATCH = 2_000
-PULSE = b"sentinel-pulse"
-"""What the product writes into quiet partitions, so that event time goes on there: no event."""
 _progress = Progress()
 
 
