@@ -87,3 +87,9 @@ def test_links_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#|mailto:)([^)#]+)", path.read_text())
     missing = [target for target in targets if not (path.parent / target).exists()]
     assert not missing
+
+
+def test_the_lengths_of_the_topologies_are_those_of_their_files() -> None:
+    said = dict(re.findall(r"^\| `(jobs/\w+\.py)` \| (\d+) \|$", (ROOT / "docs" / "topologies.md").read_text(), re.MULTILINE))
+    files = [path for path in sorted((ROOT / "jobs").glob("*.py")) if path.name != "__init__.py"]
+    assert said == {f"jobs/{path.name}": str(len(path.read_text().splitlines())) for path in files}
