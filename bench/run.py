@@ -44,7 +44,7 @@ from bench.topic import CATCH_UP_PER_SECOND, Filled, fill, read_values, recreate
 from services.stack.paths import project_root
 
 EVENTS = 10_000_000
-"""A submitted job's code is compiled while it runs: over four million events that was a seventh of all work, of what the steady window holds too."""
+"""So many that the start of a job, and what is compiled in its first minute, are a small part of its run."""
 OTHER_EVENTS = 4_000_000
 """At most, for rows that stand beside none of the other engines."""
 QUICK_EVENTS = 200_000
