@@ -18,6 +18,7 @@ from services.gateway.journal import BufferLimits
 from services.gateway.settings import GatewaySettingsError, enrichment_of
 from tests.support import planted
 from tests.support.doors import Doors, OpenDoors, event, lines
+from tests.support.telemetry import without_event_ids
 
 MAIL, CARD, IBAN = "ada.lovelace@example.org", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
 
@@ -39,9 +40,10 @@ def test_planted_values_reach_neither_kafka_nor_the_answer(doors: Doors) -> None
     answer = doors.post(lines([*sent, *clean]) + b"\n" + escaped.encode())
     assert answer.status_code == 202
     stored = [record.value for record in doors.records()]
-    everything = b"\n".join(stored).decode()
+    as_stored = without_event_ids(b"\n".join(stored).decode())
+    read_and_written = without_event_ids(json.dumps([json.loads(one) for one in stored]))
     for value in (MAIL, CARD, IBAN, MAIL.partition("@")[0], "4111"):
-        assert value not in everything and value not in json.dumps(json.loads("[" + ",".join(one.decode() for one in stored) + "]"))
+        assert value not in as_stored and value not in read_and_written
     by_id = {json.loads(one)["event_id"]: json.loads(one) for one in stored}
     assert by_id[sent[0]["event_id"]]["data"]["prompt"] == "write to [EMAIL]\nand pay with [CREDIT_CARD]"
     metadata = by_id[sent[3]["event_id"]]["metadata"]
