@@ -21,7 +21,7 @@ TEMPLATES = 20
 """Applications whose traffic is drawn; the others are copies of them under other names."""
 WINDOWS = ("2m", "5m", "15m")
 SHARDS = 20
-"""Engines that the keys are spread over, as the job spreads them over 64 shards."""
+"""Engines that the keys are spread over, as the job spreads them over its shards."""
 
 
 def detectors(count: int) -> list[dict[str, Any]]:

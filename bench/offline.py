@@ -59,8 +59,7 @@ def detect(stream: TimedStream, config: RuntimeConfig) -> Iterator[Found]:
             said = []
             for number, block in blocks.get(end_ms, []):
                 if number not in shards:
-                    shards[number] = Shard(config, roll_up=False)
-                    shards[number].take_turn(turn_ms(number))
+                    shards[number] = Shard(config, roll_up=False, turn_ms=turn_ms(number))
                 said += shards[number].on_second(block, end_ms).anomalies
             # Time passes for every shard, also for those of which nothing was heard.
             said += [anomaly for shard in shards.values() for anomaly in shard.on_time(end_ms - 1).anomalies]

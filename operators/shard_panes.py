@@ -62,13 +62,13 @@ class ShardPanes(BroadcastConfiguration):
             return
         shard = self._shard(number, ctx)
         results = shard.on_second(block, end_ms)
-        yield from self._finish(number, shard, Step(end_ms, pane_blocks.to_bytes(block), turn_ms(number)), results, ctx)
+        yield from self._finish(number, shard, Step(end_ms, pane_blocks.to_bytes(block)), results, ctx)
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterable[Any]:
         number = ctx.get_current_key()
         shard = self._shard(number, ctx)
         self._timers.pop(number, None)
-        return self._finish(number, shard, Step(timestamp, b"", turn_ms(number)), shard.on_time(timestamp), ctx)
+        return self._finish(number, shard, Step(timestamp, b""), shard.on_time(timestamp), ctx)
 
     def _shard(self, number: int, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Shard:
         config = self.config(ctx) if self._detect else None
@@ -85,10 +85,9 @@ class ShardPanes(BroadcastConfiguration):
 
     def _restored(self, number: int, config: RuntimeConfig | None) -> Shard:
         snapshot, entries = self._journal.read()
-        about = (config, self._roll_up, self._max_keys)
+        about = (config, self._roll_up, turn_ms(number), self._max_keys)
         shard = Shard(*about) if snapshot is None else Shard.from_state(snapshot, *about)
         shard.replay(entries)
-        shard.take_turn(turn_ms(number))
         return shard
 
     def _finish(

@@ -46,8 +46,8 @@ def minutes_of(block: PaneBlock) -> list[Minute]:
 class MinuteRollups:
     """Minutes of a shard that are not over yet, or over for less than `turn_ms`."""
 
-    def __init__(self) -> None:
-        self.turn_ms = 0
+    def __init__(self, turn_ms: int = 0) -> None:
+        self._turn_ms = turn_ms
         self._open: dict[int, _OpenMinute] = {}
 
     def add(self, block: PaneBlock) -> None:
@@ -57,12 +57,12 @@ class MinuteRollups:
 
     def close(self, now_ms: int) -> list[Minute]:
         """The minutes whose turn comes at or before `now_ms`."""
-        due = sorted(start for start in self._open if start + MINUTE_MS + self.turn_ms <= now_ms)
+        due = sorted(start for start in self._open if start + MINUTE_MS + self._turn_ms <= now_ms)
         return [row for start in due for row in self._open.pop(start).rows(start)]
 
     def next_turn_ms(self) -> int | None:
         """When `close` gives the next minute."""
-        return min(self._open) + MINUTE_MS + self.turn_ms if self._open else None
+        return min(self._open) + MINUTE_MS + self._turn_ms if self._open else None
 
     def to_state(self) -> list[Any]:
         """Versioned; msgpack-able."""

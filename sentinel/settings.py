@@ -30,7 +30,7 @@ class JobSettings(BaseSettings):
         600_000, ge=100, description="after this long without records or pulses a partition no longer holds event time back"
     )
     keys_per_shard: int = Field(
-        MAX_KEYS, ge=1, description="applications and models that each of 32 shards watches; further ones are counted, and not watched"
+        MAX_KEYS, ge=1, description="applications and models that each of 8 shards watches; further ones are counted, and not watched"
     )
     restored_backend: Literal["hashmap", "rocksdb"] | None = Field(
         None, description="state backend that wrote the checkpoint to start from"

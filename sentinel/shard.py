@@ -22,24 +22,21 @@ from sentinel.pane_blocks import PaneBlock, UserCounts
 from sentinel.panes import Pane, UserPane
 from sentinel.user_tally import UserTally
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+"""Also of the journal. Version 1 had 32 shards: what it kept of an application may lie where nobody looks for it now."""
 
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Step(msgspec.Struct, array_like=True):
-    """An entry of a shard's journal: the block of a second, or event time alone. `turn_ms` was in force; journals from before turns have none."""
+class Step(NamedTuple):
+    """An entry of a shard's journal: the block of a second, or event time alone."""
 
     time_ms: int
     block: bytes
-    turn_ms: int = 0
 
     def encoded(self) -> bytes:
         """For `Shard.replay`."""
-        return _encoder.encode(self)
-
-
-_steps = msgspec.msgpack.Decoder(Step)
+        return _encoder.encode([STATE_VERSION, *self])
 
 
 class Results(NamedTuple):
@@ -50,35 +47,33 @@ class Results(NamedTuple):
 
 
 class Shard:
-    """One shard. Without a configuration it has no detectors; with `roll_up` it makes minutes."""
+    """One shard. Without a configuration it has no detectors; with `roll_up` it makes minutes.
 
-    def __init__(self, config: RuntimeConfig | None, roll_up: bool, max_keys: int = MAX_KEYS) -> None:
+    Users are counted and minutes handed out `turn_ms` after whole tens and whole minutes (`sentinel.panes.turn_ms`).
+    """
+
+    def __init__(self, config: RuntimeConfig | None, roll_up: bool, turn_ms: int = 0, max_keys: int = MAX_KEYS) -> None:
         self._engine = None if config is None else ShardEngine.from_state(None, config, max_keys)
-        self._tally = UserTally()
-        self._minutes = MinuteRollups() if roll_up else None
+        self._tally = UserTally(turn_ms)
+        self._minutes = MinuteRollups(turn_ms) if roll_up else None
 
     def apply_config(self, config: RuntimeConfig) -> None:
         """Put a configuration in force."""
         if self._engine is not None:
             self._engine.apply_config(config)
 
-    def take_turn(self, turn_ms: int) -> None:
-        """From now on users are counted and minutes handed out so long after whole tens and whole minutes (`sentinel.panes.turn_ms`)."""
-        self._tally.turn_ms = turn_ms
-        if self._minutes is not None:
-            self._minutes.turn_ms = turn_ms
-
     def replay(self, journal: Iterable[bytes]) -> None:
         """Take the steps again that came after a snapshot; what came of them has left before the checkpoint.
 
-        Raises msgspec.DecodeError when an entry is none.
+        Raises:
+            StateError: when an entry is none of this version.
         """
-        for step in map(_steps.decode, journal):
-            self.take_turn(step.turn_ms)
-            if step.block:
-                self.on_second(pane_blocks.from_bytes(step.block), step.time_ms)
+        for entry in journal:
+            time_ms, block = check_version(msgspec.msgpack.decode(entry), STATE_VERSION, "journal of a shard")
+            if block:
+                self.on_second(pane_blocks.from_bytes(block), time_ms)
             else:
-                self.on_time(step.time_ms)
+                self.on_time(time_ms)
 
     def on_second(self, block: PaneBlock, end_ms: int) -> Results:
         """The whole of the second that ends at `end_ms`; event time has come that far."""
@@ -117,13 +112,13 @@ class Shard:
         return _encoder.encode([STATE_VERSION, engine, self._tally.waiting(), minutes])
 
     @classmethod
-    def from_state(cls, state: bytes, config: RuntimeConfig | None, roll_up: bool, max_keys: int = MAX_KEYS) -> Shard:
+    def from_state(cls, state: bytes, config: RuntimeConfig | None, roll_up: bool, turn_ms: int = 0, max_keys: int = MAX_KEYS) -> Shard:
         """The shard as it was at `to_state`, under the given configuration.
 
         Raises:
             StateError: when the bytes are no state of this version.
         """
-        shard = cls(config, roll_up, max_keys)
+        shard = cls(config, roll_up, turn_ms, max_keys)
         try:
             decoded: Any = msgspec.msgpack.decode(state)
         except msgspec.DecodeError as error:
@@ -131,7 +126,7 @@ class Shard:
         engine, waiting, minutes = check_version(decoded, STATE_VERSION, "shard")
         if config is not None:
             shard._engine = ShardEngine.from_state(engine, config, max_keys)
-        shard._tally = UserTally((start, msgspec.convert(counts, UserCounts)) for start, counts in waiting)
+        shard._tally = UserTally(turn_ms, ((start, msgspec.convert(counts, UserCounts)) for start, counts in waiting))
         if shard._minutes is not None and minutes is not None:
             shard._minutes.from_state(minutes)
         return shard

@@ -16,18 +16,18 @@ _Parts = dict[_Application, list[UserCounts]]
 class UserTally:
     """User counts of a shard wait here until their ten seconds are over. Exact, whatever the order and the cut of the blocks.
 
-    The ten seconds begin `turn_ms` after whole tens. Counts that wait since they began elsewhere end where they would have.
+    The ten seconds begin `turn_ms` after whole tens.
     """
 
-    def __init__(self, waiting: Iterable[tuple[int, UserCounts]] = ()) -> None:
-        self.turn_ms = 0
+    def __init__(self, turn_ms: int = 0, waiting: Iterable[tuple[int, UserCounts]] = ()) -> None:
+        self._turn_ms = turn_ms
         self._waiting: dict[int, _Parts] = {}
         for start_ms, counts in waiting:
             self._add(start_ms, counts)
 
     def add(self, second_ms: int, users: Iterable[UserCounts]) -> None:
         """Take the counts of one second."""
-        start_ms = second_ms - (second_ms - self.turn_ms) % USER_PANE_WIDTH_MS
+        start_ms = second_ms - (second_ms - self._turn_ms) % USER_PANE_WIDTH_MS
         for counts in users:
             self._add(start_ms, counts)
 

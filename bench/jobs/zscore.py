@@ -15,11 +15,11 @@ from bench.jobs.tables import decoded_telemetry
 from jobs.stages import kafka_sinks, panes, sources
 from jobs.stages.environment import create_environment, keyed_rows, view_of
 from jobs.stages.inspection import inspected
-from sentinel.panes import SHARDS
 from sentinel.settings import JobSettings
 from udfs.config_watch import read_snapshot
 
 JOB = "zscore"
+SHARDS = 32
 
 
 def main() -> None:

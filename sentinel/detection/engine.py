@@ -33,8 +33,8 @@ from sentinel.models.library import refresh_all
 from sentinel.panes import Pane, UserPane
 
 STATE_VERSION = 1
-MAX_KEYS = 4_000
-"""Applications and models of a shard: some 25 kB each in memory and 6 in the state with the built-in detectors, 3 GB and 0.8 for 32 full shards."""
+MAX_KEYS = 16_000
+"""Applications and models of a shard: some 25 kB each in memory and 6 in the state with the built-in detectors, 3 GB and 0.8 for eight full shards."""
 SWEEP_MS = 600_000
 
 logger = logging.getLogger(__name__)

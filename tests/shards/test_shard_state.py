@@ -110,3 +110,11 @@ def test_another_version_is_refused_in_words() -> None:
         Shard.from_state(msgspec.msgpack.encode([99]), CONFIG, roll_up=True)
     with pytest.raises(StateError, match="not msgpack"):
         Shard.from_state(b"\xc1", CONFIG, roll_up=True)
+
+
+def test_what_thirty_two_shards_kept_is_refused_in_words() -> None:
+    """What it holds of an application may lie in another shard now, where it would raise a silence that is none."""
+    with pytest.raises(StateError, match="state version 1 found, this release reads version 2"):
+        Shard.from_state(msgspec.msgpack.encode([1, b"", [], None]), CONFIG, roll_up=True)
+    with pytest.raises(StateError, match=f"journal of a shard: state version {START_MS} found"):
+        Shard(CONFIG, roll_up=True).replay([msgspec.msgpack.encode([START_MS, pane_blocks.to_bytes(block(0)), 3_000])])

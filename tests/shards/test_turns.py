@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from sentinel import pane_blocks
@@ -16,15 +15,7 @@ SECONDS = 95
 
 
 def shard_in_turn(turn: int, detect: bool = False) -> Shard:
-    shard = Shard(CONFIG if detect else None, roll_up=True)
-    shard.take_turn(turn)
-    return shard
-
-
-def tally_in_turn(turn: int) -> UserTally:
-    tally = UserTally()
-    tally.turn_ms = turn
-    return tally
+    return Shard(CONFIG if detect else None, roll_up=True, turn_ms=turn)
 
 
 def user_panes(tally: UserTally, first: int, last: int) -> list[UserPane]:
@@ -36,27 +27,18 @@ def user_panes(tally: UserTally, first: int, last: int) -> list[UserPane]:
     return found
 
 
-def test_no_second_has_the_turns_of_many_shards() -> None:
-    turns = [turn_ms(shard) for shard in range(SHARDS)]
-    assert sorted(set(turns)) == list(range(0, USER_PANE_WIDTH_MS, 1000))
-    assert max(turns.count(turn) for turn in turns) == 4
+def test_each_shard_has_a_second_of_its_own() -> None:
+    turns = [turn_ms(shard) for shard in SHARDS]
+    assert len(set(turns)) == len(SHARDS) and max(turns) < USER_PANE_WIDTH_MS
+    assert all(turn % 1000 == 0 for turn in turns)
 
 
 @pytest.mark.parametrize("turn", [0, 3_000, 9_000])
 def test_users_are_counted_over_ten_whole_seconds_from_the_turn_on(turn: int) -> None:
-    panes = user_panes(tally_in_turn(turn), 0, 40)
+    panes = user_panes(UserTally(turn), 0, 40)
     assert [pane.end_ms for pane in panes] == [START_MS + turn + ten for ten in range(0 if turn else 10_000, 40_001 - turn, 10_000)]
     assert {pane.events for pane in panes if pane.start_ms >= START_MS} == {10 * 40}
     assert panes[0].events == (turn // 1000 or 10) * 40
-
-
-def test_counts_that_wait_in_an_older_checkpoint_end_where_they_would_have() -> None:
-    old = UserTally()
-    assert not user_panes(old, 0, 5)
-    new = UserTally(old.waiting())
-    new.turn_ms = 3_000
-    panes = user_panes(new, 5, 25)
-    assert [((pane.start_ms - START_MS) // 1000, pane.events // 40) for pane in panes] == [(0, 5), (3, 8), (13, 10)]
 
 
 def test_a_minute_is_handed_out_at_the_turn_and_holds_the_same() -> None:
@@ -80,17 +62,15 @@ def test_detectors_of_panes_wait_for_no_turn() -> None:
     assert findings(7_000) == findings(0) != []
 
 
-def entry(second: int, turn: int | None) -> bytes:
-    """Of a journal: as it is written now, or as before there were turns."""
-    end_ms, block_bytes = START_MS + second * 1000 + 1000, pane_blocks.to_bytes(block(second))
-    return msgspec.msgpack.encode((end_ms, block_bytes)) if turn is None else Step(end_ms, block_bytes, turn).encoded()
+def entry(second: int) -> bytes:
+    """Of a journal."""
+    return Step(START_MS + second * 1000 + 1000, pane_blocks.to_bytes(block(second))).encoded()
 
 
 def minutes_after(journal: list[bytes], first: int) -> dict[int, list[int]]:
     """Events of the minutes that come of a shard restored from the journal, by the second after which they come."""
-    shard = Shard(None, roll_up=True)
+    shard = Shard(None, roll_up=True, turn_ms=7_000)
     shard.replay(journal)
-    shard.take_turn(7_000)
     found: dict[int, list[int]] = {}
     for second in range(first, 150):
         for minute in shard.on_second(block(second), START_MS + second * 1000 + 1000).minutes:
@@ -99,25 +79,5 @@ def minutes_after(journal: list[bytes], first: int) -> dict[int, list[int]]:
 
 
 def test_a_minute_that_waits_for_its_turn_is_handed_out_once_after_a_restore() -> None:
-    assert minutes_after([entry(second, 7_000) for second in range(63)], 63) == {67: [60 * 40], 127: [60 * 40]}
-    assert minutes_after([entry(second, 7_000) for second in range(67)], 67) == {127: [60 * 40]}
-
-
-def test_a_minute_that_left_before_there_were_turns_does_not_leave_again() -> None:
-    assert minutes_after([entry(second, None) for second in range(63)], 63) == {127: [60 * 40]}
-    assert minutes_after([entry(second, None) for second in range(50)], 50) == {67: [60 * 40], 127: [60 * 40]}
-
-
-def test_a_journal_that_turns_came_into_is_read_as_it_was_written() -> None:
-    journal = [entry(second, None) for second in range(63)] + [entry(second, 7_000) for second in range(63, 122)]
-    assert minutes_after(journal, 122) == {127: [60 * 40]}
-
-
-def test_an_application_s_user_is_found_whatever_the_turn() -> None:
-    counts = UserCounts("t", "app", block(0).users[0].hashes, block(0).users[0].counts, "ann\nbob")
-    for turn in range(0, USER_PANE_WIDTH_MS, 1000):
-        tally = tally_in_turn(turn)
-        tally.add(START_MS + 12_000, [counts])
-        (pane,) = tally.close(START_MS + 60_000)
-        assert (pane.top_user, pane.users, pane.end_ms - pane.start_ms) == ("ann", 2, USER_PANE_WIDTH_MS)
-        assert pane.start_ms <= START_MS + 12_000 < pane.end_ms and (pane.start_ms - START_MS - turn) % USER_PANE_WIDTH_MS == 0
+    assert minutes_after([entry(second) for second in range(63)], 63) == {67: [60 * 40], 127: [60 * 40]}
+    assert minutes_after([entry(second) for second in range(67)], 67) == {127: [60 * 40]}
