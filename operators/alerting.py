@@ -16,7 +16,7 @@ from pyflink.datastream.state import MapState, MapStateDescriptor
 from operators.muted import MutedFunction
 from operators.sink_types import row_type
 from sentinel.alerting.alert_shard import AlertShard
-from sentinel.alerting.blocks import entries_of
+from sentinel.alerting.blocks import entries_of, refuse_strays
 from sentinel.alerting.control import Answer, Control
 from sentinel.alerting.records import AlertRecord, NotificationRecord, Output
 from sentinel.collector import collect_seldom
@@ -92,6 +92,7 @@ class Alerting(MutedFunction):
         shard = self._shards.get(name)
         if shard is None:
             stored = [(str(key), bytes(state)) for key, state in self._states.items()]
+            refuse_strays(name, (key for key, _ in stored))
             shard = self._shards[name] = AlertShard(stored, config, mutes, self._running_since_ms, now_ms)
         else:
             shard.look_around(config, mutes, now_ms)

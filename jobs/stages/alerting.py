@@ -10,6 +10,7 @@ from jobs.stages.environment import border, keyed_rows, rows_for_python, side_ou
 from operators import alerting
 from operators.broadcast_configuration import CONFIGURATION
 from operators.muted import SILENCES, SOURCES
+from sentinel.alerting.blocks import SHARD_LETTERS
 from sentinel.settings import JobSettings
 from udfs.route_anomalies import route_anomalies
 
@@ -46,7 +47,8 @@ def alerts(
     # Of 32 shards, which are part of the state: as `sentinel.alerting.blocks.shard_of`. A bundle waits for the state of every shard that it
     # touches: few shards, few waits.
     digest = "SELECT MD5(alert_key) AS digest, record FROM requests WHERE alert_key <> ''"
-    shard = "SUBSTRING(digest, 1, 1) || CASE WHEN SUBSTRING(digest, 2, 1) < '8' THEN 'a' ELSE 'b' END"
+    number = "2 * POSITION(SUBSTRING(digest, 1, 1) IN '0123456789abcdef') - CASE WHEN SUBSTRING(digest, 2, 1) < '8' THEN 1 ELSE 0 END"
+    shard = f"SUBSTRING(digest, 1, 1) || SUBSTRING('{SHARD_LETTERS}', {number}, 1)"
     of_shard = f"SELECT shard, record FROM routed UNION ALL SELECT {shard} AS shard, record FROM ({digest})"
     for_all = """
         SELECT record FROM configuration UNION ALL SELECT record FROM inhibiting

@@ -6,6 +6,7 @@ it changed is written once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import md5
 
@@ -20,11 +21,23 @@ _entries = msgspec.json.Decoder(list[tuple[str, Anomaly]])
 _encoder = msgspec.json.Encoder()
 
 
+SHARD_LETTERS = "habdrddbkcaddcbeicabbebgcdcababa"
+"""What makes the name of a shard of its number, 0 to 31. Flink places a shard by the hash of its name; with these letters each falls into another one of
+32 equal parts of the 720 groups of keys, so that 2, 4, 8, 16 or 32 subtasks have equally many."""
+
+
 @lru_cache(maxsize=65_536)
 def shard_of(alert_key: str) -> str:
-    """The shard of an alert key, one of 32: the first hexadecimal digit of the key's MD5, and in which half the second one is."""
+    """The shard of an alert key: its number are the first five bits of the key's MD5, its name the first hexadecimal digit and a letter of it."""
     digest = md5(alert_key.encode(), usedforsecurity=False).hexdigest()
-    return digest[0] + ("a" if digest[1] < "8" else "b")
+    return digest[0] + SHARD_LETTERS[int(digest[:2], 16) >> 3]
+
+
+def refuse_strays(shard: str, alert_keys: Iterable[str]) -> None:
+    """Raises ValueError when an alert that a shard has kept is none of it: a release with other shards wrote it, and here it would be told of twice."""
+    for key in alert_keys:
+        if shard_of(key) != shard:
+            raise ValueError(f"state of another release: an alert of shard {shard_of(key)!r} lies in shard {shard!r}: {key}")
 
 
 class ShardBlocks:

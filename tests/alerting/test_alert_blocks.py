@@ -12,7 +12,7 @@ import pytest
 from alerting_simulation import RECEIVERS, anomaly, config, definition, route
 
 from sentinel.alerting import blocks
-from sentinel.alerting.blocks import ShardBlocks, entries_of, shard_of
+from sentinel.alerting.blocks import ShardBlocks, entries_of, refuse_strays, shard_of
 from sentinel.alerting.inhibition import InhibitSource
 from sentinel.alerting.matching import match
 from sentinel.config.runtime import InhibitRule, Matcher, RuntimeConfig
@@ -41,11 +41,17 @@ def text(name: str, **fields: Any) -> str:
 
 
 def test_shards_are_those_of_the_state() -> None:
-    # They can never change: state is found by them, and SQL finds them as well. MD5 begins with 0c for "a" and with 92 for "b"; of RFC 1321: c3 for
-    # the alphabet, 57 for the digits.
-    wanted = {"a": "0b", "b": "9a", "abcdefghijklmnopqrstuvwxyz": "ca", "1234567890" * 8: "5a"}
+    # State is found by them, and SQL finds them as well. MD5 begins with 0c for "a" and with 92 for "b"; of RFC 1321: c3 for the alphabet, 57 for the
+    # digits. So their numbers are 1, 18, 24 and 10.
+    wanted = {"a": "0a", "b": "9a", "abcdefghijklmnopqrstuvwxyz": "cc", "1234567890" * 8: "5a"}
     assert {key: shard_of(key) for key in wanted} == wanted
     assert len({shard_of(str(number)) for number in range(2_000)}) == 32
+
+
+def test_alerts_that_lie_in_a_shard_of_another_release_are_refused() -> None:
+    refuse_strays("0a", ["a"])
+    with pytest.raises(ValueError, match="state of another release: an alert of shard '0a' lies in shard '0b'"):
+        refuse_strays("0b", ["a"])
 
 
 def test_one_anomaly_may_concern_more_alerts_than_there_are_rows() -> None:

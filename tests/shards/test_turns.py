@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from sentinel import pane_blocks
-from sentinel.pane_blocks import UserCounts
 from sentinel.panes import SHARDS, USER_PANE_WIDTH_MS, UserPane, turn_ms
 from sentinel.shard import Shard, Step
 from sentinel.user_tally import UserTally
