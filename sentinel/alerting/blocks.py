@@ -37,7 +37,7 @@ def refuse_strays(shard: str, alert_keys: Iterable[str]) -> None:
     """Raises ValueError when an alert that a shard has kept is none of it: a release with other shards wrote it, and here it would be told of twice."""
     for key in alert_keys:
         if shard_of(key) != shard:
-            raise ValueError(f"state of another release: an alert of shard {shard_of(key)!r} lies in shard {shard!r}: {key}")
+            raise ValueError(f"state of another release: an alert of shard {shard_of(key)!r} lies in shard {shard!r}")
 
 
 class ShardBlocks:
