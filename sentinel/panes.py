@@ -31,7 +31,7 @@ USER_PANE_WIDTH_MS = 10_000
 SHARDS = (3, 7, 22, 8, 1, 11, 12, 0)
 """Pane detection is keyed by shard, not by application: one call moves all panes of a shard's second, because a call costs more than a pane.
 Their number is the greatest useful parallelism of that operator, and part of the state's layout (`sentinel.shard.STATE_VERSION`). Flink places a key by
-its hash; each of these falls into another eighth of the 720 groups of keys, so that 1, 2, 4 or 8 subtasks have equally many."""
+its hash; each of these, the smallest such numbers, falls into another eighth of the 720 groups of keys, so that 1, 2, 4 or 8 subtasks have equally many."""
 
 
 @lru_cache(maxsize=65_536)

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel.detection.engine import MAX_KEYS
 from sentinel.kafka_access import KafkaAccess
+from sentinel.panes import SHARDS
 
 
 class JobSettings(BaseSettings):
@@ -30,7 +31,9 @@ class JobSettings(BaseSettings):
         600_000, ge=100, description="after this long without records or pulses a partition no longer holds event time back"
     )
     keys_per_shard: int = Field(
-        MAX_KEYS, ge=1, description="applications and models that each of 8 shards watches; further ones are counted, and not watched"
+        MAX_KEYS,
+        ge=1,
+        description=f"applications and models that each of {len(SHARDS)} shards watches; further ones are counted, and not watched",
     )
     restored_backend: Literal["hashmap", "rocksdb"] | None = Field(
         None, description="state backend that wrote the checkpoint to start from"

@@ -17,13 +17,12 @@ from sentinel.anomaly import Anomaly
 MAX_BLOCK_CHARS = 1_000_000
 """A block that has become longer is followed by another one of its shard."""
 
-_entries = msgspec.json.Decoder(list[tuple[str, Anomaly]])
-_encoder = msgspec.json.Encoder()
-
-
 SHARD_LETTERS = "habdrddbkcaddcbeicabbebgcdcababa"
 """What makes the name of a shard of its number, 0 to 31. Flink places a shard by the hash of its name; with these letters each falls into another one of
 32 equal parts of the 720 groups of keys, so that 2, 4, 8, 16 or 32 subtasks have equally many."""
+
+_entries = msgspec.json.Decoder(list[tuple[str, Anomaly]])
+_encoder = msgspec.json.Encoder()
 
 
 @lru_cache(maxsize=65_536)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sentinel import pane_blocks
+from sentinel.pane_blocks import UserCounts
 from sentinel.panes import SHARDS, USER_PANE_WIDTH_MS, UserPane, turn_ms
 from sentinel.shard import Shard, Step
 from sentinel.user_tally import UserTally
@@ -38,6 +39,13 @@ def test_users_are_counted_over_ten_whole_seconds_from_the_turn_on(turn: int) ->
     assert [pane.end_ms for pane in panes] == [START_MS + turn + ten for ten in range(0 if turn else 10_000, 40_001 - turn, 10_000)]
     assert {pane.events for pane in panes if pane.start_ms >= START_MS} == {10 * 40}
     assert panes[0].events == (turn // 1000 or 10) * 40
+
+
+def test_counts_that_wait_in_a_checkpoint_end_where_they_would_have() -> None:
+    before = UserTally(3_000)
+    first = user_panes(before, 0, 5)
+    panes = user_panes(UserTally(3_000, before.waiting()), 5, 25)
+    assert [((pane.start_ms - START_MS) // 1000, pane.events // 40) for pane in [*first, *panes]] == [(-7, 3), (3, 10), (13, 10)]
 
 
 def test_a_minute_is_handed_out_at_the_turn_and_holds_the_same() -> None:
@@ -80,3 +88,13 @@ def minutes_after(journal: list[bytes], first: int) -> dict[int, list[int]]:
 def test_a_minute_that_waits_for_its_turn_is_handed_out_once_after_a_restore() -> None:
     assert minutes_after([entry(second) for second in range(63)], 63) == {67: [60 * 40], 127: [60 * 40]}
     assert minutes_after([entry(second) for second in range(67)], 67) == {127: [60 * 40]}
+
+
+def test_an_application_s_user_is_found_whatever_the_turn() -> None:
+    counts = UserCounts("t", "app", block(0).users[0].hashes, block(0).users[0].counts, "ann\nbob")
+    for turn in range(0, USER_PANE_WIDTH_MS, 1000):
+        tally = UserTally(turn)
+        tally.add(START_MS + 12_000, [counts])
+        (pane,) = tally.close(START_MS + 60_000)
+        assert (pane.top_user, pane.users, pane.end_ms - pane.start_ms) == ("ann", 2, USER_PANE_WIDTH_MS)
+        assert pane.start_ms <= START_MS + 12_000 < pane.end_ms and (pane.start_ms - START_MS - turn) % USER_PANE_WIDTH_MS == 0
