@@ -13,7 +13,9 @@ from sentinel.settings import JobSettings
 def blocks(t_env: StreamTableEnvironment, inspected: DataStream) -> None:
     """View `shard_blocks` (shard, end_ms, late, blocks): the partial blocks of each shard's second in one row when it is over; late ones at once."""
     view_of(t_env, "block_rows", inspected, "pane_time", "TO_TIMESTAMP_LTZ(start_ms, 3)")
-    on_time = "CURRENT_WATERMARK(pane_time) IS NULL OR TIMESTAMPADD(SECOND, 1, pane_time) > CURRENT_WATERMARK(pane_time)"
+    # Flink closes a window at the watermark of its last millisecond, and drops what comes for it from then on.
+    last = "pane_time + INTERVAL '0.999' SECOND(1, 3)"
+    on_time = f"CURRENT_WATERMARK(pane_time) IS NULL OR {last} > CURRENT_WATERMARK(pane_time)"
     for name, condition in (("on_time_blocks", on_time), ("late_blocks", f"NOT ({on_time})")):
         t_env.execute_sql(f"""
             CREATE TEMPORARY VIEW {name} AS SELECT shard, start_ms, `block`, pane_time FROM block_rows WHERE `block` IS NOT NULL AND ({condition})

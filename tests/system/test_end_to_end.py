@@ -10,12 +10,13 @@ from uuid import uuid4
 
 import pytest
 
+from sentinel.settings import JobSettings
 from tests.support.configuration import ATTACK, SLOW_MS, configuration
 from tests.support.receivers import Receivers
 from tests.support.shield import RunningShield
 from tests.support.stack import Stack
 from tests.support.streams import Sent
-from tests.support.telemetry import MINUTE_MS, Segments, record, request, response
+from tests.support.telemetry import MINUTE_MS, Segments, record, request, response, ticks
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.stack
@@ -158,6 +159,17 @@ def test_late_events_are_counted_and_correct_the_rollups(stack: Stack, segments:
     wanted = (on_time + late, on_time + late, late, (on_time * 100.0 + late * 400.0) / (on_time + late), 400.0, 150 * (on_time + late))
     found = wait_for(lambda: stack.rows(sql, tenant, start_ms / 1000), 60, "the corrected minute", until=lambda rows: rows == [wanted])
     assert len(found) == 1
+
+
+def test_an_event_of_the_second_that_closed_at_this_watermark_is_late_and_not_lost(stack: Stack, segments: Segments) -> None:
+    tenant, start_ms = f"edge-{uuid4().hex[:8]}", segments.take(1)
+    stack.produce(ticks(start_ms))
+    time.sleep(1.0)
+    # Event time is then at the last millisecond of the second that begins at `start_ms`, until pulses move it on.
+    stack.produce(ticks(start_ms + 999 + JobSettings().lateness_ms))
+    time.sleep(1.0)
+    stack.produce([record(response(start_ms + 500, tenant, "chat"), start_ms + 500)])
+    wait_for(lambda: stack.counters(tenant), 60, "the event to be counted as late", until=lambda found: found == {"late": 1})
 
 
 def test_rollup_records_say_the_same_as_the_table(stack: Stack, sent: int) -> None:
