@@ -11,7 +11,7 @@ from services.traffic.prompts import ANSWERS, FILLER, TEMPLATES
 from services.traffic.timed import format_ms
 from services.traffic.world import USER_ZIPF, application_name, model_catalogue, tenant_name, zipf_shares
 
-CHUNK = 20_000
+AT_ONCE = 20_000
 MODELS = 4
 APPLICATIONS_PER_TENANT = 5
 USERS = 200
@@ -65,17 +65,21 @@ def bulk_events(
     outlier_factor: float = 50.0,
     slow_start: tuple[int, float] = (0, 1.0),
     keys_seed: int | None = None,
+    at_once: int = AT_ONCE,
 ) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield `count` tuples (event time in epoch ms, Kafka key `tenant|application`, JSON bytes of about `event_bytes`).
 
     Event times rise evenly by 1/`rate` s from `start_ms`; those of the first `slow_start[0]` events by 1/`slow_start[1]` s. Keys are drawn
     evenly, latency and tokens lognormally around medians of the key, which are those of `keys_seed`, or else of `seed`.
     `mix`: only responses, only requests, or both in turn. With `outlier_every` n every n-th event (0-based indices n-1, 2n-1, ...) has its
-    latency multiplied by `outlier_factor`, if it is a response.
+    latency multiplied by `outlier_factor`, if it is a response. `at_once` events, an even number, are drawn together: 20,000 take 16 ms, and a load
+    that must come evenly wants fewer. Another number draws other events.
     """
-    for name, value in (("keys", keys), ("rate", rate), ("count + 1", count + 1), ("slow_start[1]", slow_start[1])):
+    for name, value in (("keys", keys), ("rate", rate), ("count + 1", count + 1), ("slow_start[1]", slow_start[1]), ("at_once", at_once)):
         if value <= 0:
             raise ValueError(f"{name}: expected a number above 0, found {value}")
+    if at_once % 2:
+        raise ValueError(f"at_once: expected an even number, so that a call's request and response are drawn together, found {at_once}")
     table = bulk_keys(keys)
     key_bytes = [f"{k.tenant_id}|{k.application_id}".encode() for k in table]
     identity = [f'"application_id":"{k.application_id}","tenant_id":"{k.tenant_id}",'.encode() for k in table]
@@ -85,8 +89,8 @@ def bulk_events(
     median_tokens = setup.uniform(60.0, 400.0, keys)
     user_cum = np.cumsum(zipf_shares(USERS, USER_ZIPF))
     texts = _padded_texts(event_bytes)
-    for base in range(0, count, CHUNK):
-        n = min(CHUNK, count - base)
+    for base in range(0, count, at_once):
+        n = min(at_once, count - base)
         rng = np.random.default_rng([seed, 12, base])
         key = rng.integers(0, keys, n)
         if mix == "calls":  # a response belongs to the application of its request; chunks start at even indices

@@ -6,6 +6,8 @@ import json
 from collections import defaultdict
 from statistics import median
 
+import pytest
+
 from services.traffic.bulk import bulk_events
 
 
@@ -30,3 +32,19 @@ def test_another_seed_alone_gives_other_medians() -> None:
     _, medians = drawn(4)
     _, others = drawn(3)
     assert any(abs(others[key] / value - 1) > 0.2 for key, value in medians.items())
+
+
+@pytest.mark.parametrize("at_once", [2, 500, 20_000])
+def test_calls_are_whole_however_many_events_are_drawn_at_once(at_once: int) -> None:
+    events = [json.loads(value) for _, _, value in bulk_events(1_002, keys=8, start_ms=1_767_225_600_000, rate=1_000, at_once=at_once)]
+    assert len({event["event_id"] for event in events}) == 1_002
+    for request, answer in zip(events[::2], events[1::2], strict=True):
+        assert (request["event_type"], answer["event_type"]) == ("llm.request", "llm.response")
+        assert all(request[name] == answer[name] for name in ("tenant_id", "application_id", "correlation_id"))
+        assert request["data"]["model"] == answer["data"]["model"]
+
+
+@pytest.mark.parametrize("at_once", [0, -2, 501])
+def test_numbers_that_would_cut_a_call_in_two_are_refused(at_once: int) -> None:
+    with pytest.raises(ValueError, match=f"at_once: expected .*found {at_once}"):
+        next(bulk_events(10, start_ms=0, rate=1, at_once=at_once))
