@@ -131,7 +131,7 @@ def from_bytes(data: bytes) -> PaneBlock:
 
 
 def to_text(block: PaneBlock) -> str:
-    """A block as text that SQL may collect with `LISTAGG`."""
+    """A block as text that SQL may join with others, `SEPARATOR` between them."""
     return base64.b64encode(to_bytes(block)).decode("ascii")
 
 

@@ -6,7 +6,7 @@ from pyflink.datastream import DataStream
 from pyflink.table import StatementSet, StreamTableEnvironment
 
 from jobs.stages import kafka_sinks
-from jobs.stages.environment import border, view_of
+from jobs.stages.environment import border, planned_with, view_of
 from sentinel.config.runtime import RuntimeConfig
 from sentinel.settings import JobSettings
 from udfs.admit_events import RESULT_TYPE, admit_events
@@ -49,21 +49,15 @@ def passed_on(t_env: StreamTableEnvironment, settings: JobSettings, statements: 
 def _once(t_env: StreamTableEnvironment) -> None:
     """Of the events whose tenant wants each id once: view `once` for the first of its id, view `duplicates` (tenant_id, event_time) for the others.
 
-    The state of the query is one number for the digest of an id. It lives for ten minutes after the last event of that id: the time to live is set
-    while the query is translated; that of the other queries stays as it was. Counting instead of the planner's own deduplication keeps what is
-    dropped in sight.
+    The state of the query is one number for the digest of an id. It lives for ten minutes after the last event of that id. Counting instead of the
+    planner's own deduplication keeps what is dropped in sight.
     """
-    config = t_env.get_config()
-    usual = config.get("table.exec.state.ttl", "")
-    config.set("table.exec.state.ttl", DEDUPLICATED_FOR)
-    counted = border(
-        t_env,
-        t_env.sql_query("""
-            SELECT `key`, `event`, event_time, once_key, COUNT(*) OVER (PARTITION BY once_key ORDER BY arrived) AS place
-            FROM (SELECT *, PROCTIME() AS arrived FROM ready WHERE once_key IS NOT NULL)
-        """),
-    )
-    config.set("table.exec.state.ttl", usual)
+    query = """
+        SELECT `key`, `event`, event_time, once_key, COUNT(*) OVER (PARTITION BY once_key ORDER BY arrived) AS place
+        FROM (SELECT *, PROCTIME() AS arrived FROM ready WHERE once_key IS NOT NULL)
+    """
+    with planned_with(t_env, "table.exec.state.ttl", DEDUPLICATED_FOR, usual=""):
+        counted = border(t_env, t_env.sql_query(query))
     view_of(t_env, "counted", counted)
     t_env.execute_sql("CREATE TEMPORARY VIEW once AS SELECT `key`, `event`, event_time FROM counted WHERE place = 1")
     t_env.execute_sql("""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from pyflink.common import Configuration, Types
 from pyflink.common.typeinfo import RowTypeInfo
@@ -39,6 +40,18 @@ def create_environment(
         configuration.set_string(key, value)
     environment = StreamExecutionEnvironment.get_execution_environment(configuration)
     return environment, StreamTableEnvironment.create(environment)
+
+
+@contextmanager
+def planned_with(t_env: StreamTableEnvironment, key: str, value: str, usual: str) -> Iterator[None]:
+    """The planner's option for what is translated within (`border` does it), not for other queries. `usual`: what the option has when nobody set it."""
+    config = t_env.get_config()
+    before = config.get(key, usual)
+    config.set(key, value)
+    try:
+        yield
+    finally:
+        config.set(key, before)
 
 
 def border(t_env: StreamTableEnvironment, table: Table) -> DataStream:

@@ -106,6 +106,13 @@ def test_every_operator_that_could_keep_state_has_a_uid(graphs: dict[str, list[d
     assert all(operator["name"].strip() for operator in operators)
 
 
+@pytest.mark.parametrize("topology", ["standalone", "detection", "rollup"])
+def test_blocks_are_gathered_behind_the_exchange(graphs: dict[str, list[dict[str, Any]]], topology: str) -> None:
+    # In two steps Flink joins those of three seconds at a time in the thread of the hop, and single events wait for it.
+    names = [operator["name"] for operator in graphs[topology] if "WindowAggregate" in operator["name"]]
+    assert len(names) == 1 and names[0].startswith("WindowAggregate"), names
+
+
 def test_checkpoints_are_exactly_once_and_kept(stack: Stack, job: str) -> None:
     found = stack.rest.call(f"/jobs/{job}/checkpoints/config")
     assert found["mode"] == "exactly_once"
