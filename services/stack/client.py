@@ -128,7 +128,12 @@ def _last_word(topology: subprocess.Popen[bytes], code: int) -> int:
 
 
 def client_error(output: str) -> str:
-    """The root cause in the output of a failed client: the innermost Java or Python error."""
+    """The root cause in the output of a failed client: the innermost Java or Python error, with this command's options instead of Flink's."""
+    cause, not_mapped, _ = _root_cause(output).partition(" If you want to allow to skip this, you can set the --allowNonRestoredState")
+    return f"{cause} --drop-unclaimed leaves such state behind, --fresh all of it" if not_mapped else cause
+
+
+def _root_cause(output: str) -> str:
     java = re.findall(r"^Caused by: (.+)$", output, re.MULTILINE)
     python = re.findall(r"^(?:[\w.]+(?:Error|Exception|Exit)|SystemExit): .+$", output, re.MULTILINE)
     python = [line for line in python if not line.startswith(("org.", "java."))]

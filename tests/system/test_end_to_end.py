@@ -161,7 +161,7 @@ def test_late_events_are_counted_and_correct_the_rollups(stack: Stack, segments:
     assert len(found) == 1
 
 
-def test_an_event_of_the_second_that_closed_at_this_watermark_is_late_and_not_lost(stack: Stack, segments: Segments) -> None:
+def test_an_event_of_the_second_that_closes_at_this_watermark_is_not_lost(stack: Stack, segments: Segments) -> None:
     tenant, start_ms = f"edge-{uuid4().hex[:8]}", segments.take(1)
     stack.produce(ticks(start_ms))
     time.sleep(1.0)
@@ -169,7 +169,10 @@ def test_an_event_of_the_second_that_closed_at_this_watermark_is_late_and_not_lo
     stack.produce(ticks(start_ms + 999 + JobSettings().lateness_ms))
     time.sleep(1.0)
     stack.produce([record(response(start_ms + 500, tenant, "chat"), start_ms + 500)])
-    wait_for(lambda: stack.counters(tenant), 60, "the event to be counted as late", until=lambda found: found == {"late": 1})
+    time.sleep(1.0)
+    stack.produce(ticks(start_ms + 2 * MINUTE_MS))
+    # In time it is on a machine that is slow enough; in neither case it is in no counter.
+    wait_for(lambda: stack.counters(tenant), 60, "the event to be counted", until=lambda found: found in ({"late": 1}, {"valid": 1}))
 
 
 def test_rollup_records_say_the_same_as_the_table(stack: Stack, sent: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -70,3 +71,14 @@ def test_more_slots_than_are_free_are_refused(late_window: Stack) -> None:
     assert done.returncode == 1
     assert "Job ingestion asks for 9 slots; " in refused and " of 4 are free." in refused
     assert "ingestion" not in wanted_jobs(late_window.layout)
+
+
+def test_state_that_a_changed_topology_has_no_operator_for_is_refused_until_it_is_given_up(late_window: Stack) -> None:
+    changed = ("jobs", "submit", "tests.support.late_window", TOPIC, "changed", "--parallelism", "1")
+    late_window.sentinel("jobs", "cancel", JOB)
+    refused = late_window.sentinel(*changed, timeout_s=300, ok=False)
+    assert refused.returncode == 1
+    assert "the operator is not available in the new program. --drop-unclaimed leaves such state behind" in refused.stderr.decode()
+    done = late_window.sentinel(*changed, "--drop-unclaimed", timeout_s=300)
+    assert re.search(r" accepted as [0-9a-f]+, from \S+/chk-\d+", done.stderr.decode())
+    assert _listed(late_window)[JOB]["state"] == "RUNNING"
