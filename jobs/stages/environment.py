@@ -73,7 +73,8 @@ def rows_for_python(t_env: StreamTableEnvironment, table: Table) -> DataStream:
 def view_of(
     t_env: StreamTableEnvironment, name: str, stream: DataStream, time_column: str | None = None, time_expression: str | None = None
 ) -> None:
-    """Register a stream as a view. With a time column its event time goes on under that name, watermarks as they come from upstream."""
+    """Register a stream as a view. With a time column its event time goes on under that name, watermarks as they come from upstream; without one
+    Flink lets no watermark pass, and no event-time timer behind the view ever fires."""
     if time_column is None:
         t_env.create_temporary_view(name, t_env.from_data_stream(stream))
         return

@@ -7,11 +7,13 @@ from pyflink.table import StreamTableEnvironment
 
 from jobs.stages.environment import border, keyed_rows, planned_with, side_output, view_of
 from operators import shard_panes
+from sentinel.pane_blocks import SEPARATOR
 from sentinel.settings import JobSettings
 
 
 def blocks(t_env: StreamTableEnvironment, inspected: DataStream) -> None:
-    """View `shard_blocks` (shard, end_ms, late, blocks): the partial blocks of each shard's second in one row when it is over; late ones at once."""
+    """View `shard_blocks` (shard, end_ms, late, blocks, end_time): the partial blocks of each shard's second in one row when it is over; late ones
+    at once."""
     view_of(t_env, "block_rows", inspected, "pane_time", "TO_TIMESTAMP_LTZ(start_ms, 3)")
     # Flink closes a window at the watermark of its last millisecond, and drops what comes for it from then on.
     last = "pane_time + INTERVAL '0.999' SECOND(1, 3)"
@@ -22,8 +24,8 @@ def blocks(t_env: StreamTableEnvironment, inspected: DataStream) -> None:
         """)
     # Gathered behind the exchange, and as an array. Before it, in the chain of the hop, Flink would join the texts of three seconds at a time (it does
     # when the first of them is over, lateness and all), and LISTAGG copies what it has for each text that it adds.
-    query = """
-        SELECT shard, MAX(start_ms) + 1000 AS end_ms, FALSE AS late, ARRAY_JOIN(ARRAY_AGG(`block`), ',') AS blocks
+    query = f"""
+        SELECT shard, MAX(start_ms) + 1000 AS end_ms, FALSE AS late, ARRAY_JOIN(ARRAY_AGG(`block`), '{SEPARATOR}') AS blocks
         FROM TABLE(TUMBLE(TABLE on_time_blocks, DESCRIPTOR(pane_time), INTERVAL '1' SECOND)) GROUP BY shard, window_start, window_end
         UNION ALL SELECT shard, start_ms + 1000, TRUE, `block` FROM late_blocks
     """

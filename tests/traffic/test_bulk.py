@@ -10,11 +10,13 @@ import pytest
 
 from services.traffic.bulk import bulk_events
 
+START_MS = 1_767_225_600_000
+
 
 def drawn(seed: int, keys_seed: int | None = None) -> tuple[set[str], dict[str, float]]:
     """Ids of the events, and the median latency of each key."""
     ids, latencies = set(), defaultdict(list)
-    for _, _, value in bulk_events(8_000, seed=seed, keys_seed=keys_seed, keys=8, start_ms=1_767_225_600_000, rate=1_000, mix="responses"):
+    for _, _, value in bulk_events(8_000, seed=seed, keys_seed=keys_seed, keys=8, start_ms=START_MS, rate=1_000, mix="responses"):
         event = json.loads(value)
         ids.add(event["event_id"])
         latencies[f"{event['application_id']}|{event['data']['model']}"].append(event["data"]["latency_ms"])
@@ -36,7 +38,7 @@ def test_another_seed_alone_gives_other_medians() -> None:
 
 @pytest.mark.parametrize("at_once", [2, 500, 20_000])
 def test_calls_are_whole_however_many_events_are_drawn_at_once(at_once: int) -> None:
-    events = [json.loads(value) for _, _, value in bulk_events(1_002, keys=8, start_ms=1_767_225_600_000, rate=1_000, at_once=at_once)]
+    events = [json.loads(value) for _, _, value in bulk_events(1_002, keys=8, start_ms=START_MS, rate=1_000, at_once=at_once)]
     assert len({event["event_id"] for event in events}) == 1_002
     for request, answer in zip(events[::2], events[1::2], strict=True):
         assert (request["event_type"], answer["event_type"]) == ("llm.request", "llm.response")
