@@ -132,6 +132,13 @@ class Verdict:
         return not self.missed and not self.false_alarms
 
     @property
+    def settled(self) -> bool:
+        """Nothing more is to come: every trouble was found and somebody was told, of its end too."""
+        return (
+            not self.missed and not self.unseen and all(row.told_delay_s is not None and row.over_delay_s is not None for row in self.rows)
+        )
+
+    @property
     def lives(self) -> dict[str, int]:
         """How many rows show what of the life of an alert: several findings in one alert, an escalation, an end that somebody was told of."""
         return {

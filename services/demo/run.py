@@ -99,11 +99,10 @@ def _refresh(scene: Scene, scenario: Scenario, traffic: DemoTraffic, reader: Fin
 
 
 def _over(verdict: Verdict, scenario: Scenario, traffic: DemoTraffic, now: int) -> bool:
-    """The end: the traffic broke down; or all was found, told and is over for a while; or the last grace has passed."""
+    """The end: the traffic broke down; or all was found, told and over, and calm stayed calm for a while; or the last grace has passed."""
     if traffic.failure is not None:
         return True
-    complete = not verdict.missed and not verdict.unseen and all(row.told_delay_s is not None for row in verdict.rows)
-    return now >= traffic.last_end_ms + (scenario.settle_ms if complete else scenario.grace_ms)
+    return now >= traffic.last_end_ms + (scenario.settle_ms if verdict.settled else scenario.grace_ms)
 
 
 def _note(scene: Scene, scenario: Scenario, traffic: DemoTraffic) -> str:

@@ -29,7 +29,7 @@ class _Traffic(BaseModel):
 
 
 class _Timing(BaseModel):
-    """Seconds. `grace`: how long after a trouble its alerts may still come; `settle`: watched after the last one was found and over."""
+    """Seconds. `grace`: how long after a trouble its alerts may still come; `settle`: watched at least so long after the last one."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -136,7 +136,7 @@ def test_grouping_escalation_and_the_end_are_shown() -> None:
     result = verdict(*found)
     (row,) = result.rows
     assert (row.told_delay_s, row.escalated_delay_s, row.over_delay_s) == (6.5, 21.5, 25.0)
-    assert result.unseen == ()
+    assert result.unseen == () and result.settled
     scene = Scene(RUN, {}, findings=Findings((found[0],), (found[1],), found[2:]), verdict=result)
     console = Console(width=250, file=io.StringIO())
     with console.capture() as capture:
@@ -150,6 +150,23 @@ def test_grouping_escalation_and_the_end_are_shown() -> None:
         "default-notifications → oncall-email (escalated) → default-notifications (over) → oncall-email (over)",
     ):
         assert part in text, text
+
+
+def test_a_run_is_settled_when_somebody_was_told_of_every_end() -> None:
+    found: list[FoundAnomaly | FoundAlert | Told] = []
+    for place, alert_id in (("a", "l1"), ("b", "l2")):
+        found += [
+            anomaly(105_000, application_id=place),
+            alert(106_000, application_id=place, alert_id=alert_id, count=2),
+            Told(alert_id, "default-notifications", "webhook", "firing", RUN + 106_500, "first"),
+            Told(alert_id, "oncall-email", "email", "firing", RUN + 121_500, "escalated"),
+            Told(alert_id, "default-notifications", "webhook", "resolved", RUN + 184_000, "resolved"),
+        ]
+    truths = [truth(), truth(application_id="b")]
+    assert verdict(*found, truths=truths).settled
+    without_the_last_end = verdict(*found[:-1], truths=truths)
+    assert without_the_last_end.passed and not without_the_last_end.unseen and not without_the_last_end.settled
+    assert not verdict(*found, truths=[*truths, truth(application_id="c")]).settled
 
 
 def test_a_demonstration_without_grouping_escalation_or_end_is_not_a_success(capsys: pytest.CaptureFixture[str]) -> None:
