@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -24,9 +27,20 @@ class Reservation(BaseModel):
 _LIST = TypeAdapter(list[Reservation])
 
 
+def meeting_place() -> Path:
+    """A folder of this user alone that stacks see whatever their home, their cache and $HOME are; the cache where somebody else took its name."""
+    folder = Path(tempfile.gettempdir()) / f"llm-sentinel-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+            return folder
+    return cache_dir()
+
+
 def reserve(wishes: tuple[PortWish, ...] = WISHES, folder: Path | None = None) -> dict[str, int]:
     """Chooses free ports that nobody else holds and reserves them for the calling process; raises StackError as `choose_all`."""
-    place = folder or cache_dir()
+    place = folder or meeting_place()
     with file_lock(place / "ports.lock", "choosing ports", 30):
         others = _live(place)
         chosen = choose_all(wishes, {port for one in others for port in one.ports})
@@ -36,7 +50,7 @@ def reserve(wishes: tuple[PortWish, ...] = WISHES, folder: Path | None = None) -
 
 def hold(ports: dict[str, int], folder: Path | None = None) -> None:
     """Takes over a reservation: the supervisor's, which lasts as long as it lives."""
-    place = folder or cache_dir()
+    place = folder or meeting_place()
     with file_lock(place / "ports.lock", "choosing ports", 30):
         _write(place, [*_live(place), _own(ports)])
 

@@ -18,7 +18,7 @@ from services.stack.launch import take_down
 from services.stack.paths import Layout
 from services.stack.ports import HOST, PortWish, choose
 from services.stack.processes import ProcessRef
-from services.stack.reservations import reserve
+from services.stack.reservations import meeting_place, reserve
 from services.stack.state import ServiceState, State, load_endpoints, running_state, write_atomically
 from services.stack.topics import ensure_topics, load_topics
 
@@ -88,6 +88,29 @@ def test_two_stacks_that_start_at_once_get_different_ports(tmp_path: Path) -> No
         entry["holder"]["started"] -= 100
     (tmp_path / "ports.json").write_text(json.dumps(entries))
     assert reserve(wishes, tmp_path) == first, "the reservation of a dead process is void"
+
+
+def test_stacks_of_different_caches_know_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    wishes, chosen = (PortWish("kafka", 43_000, 43_010),), []
+    for cache in ("one", "other"):
+        monkeypatch.setenv("SENTINEL_CACHE", str(tmp_path / cache))
+        chosen.append(reserve(wishes))
+    assert chosen[0] != chosen[1]
+
+
+@pytest.mark.parametrize("taken_by", ["link", "open to others"])
+def test_a_meeting_place_that_others_could_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_by: str) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("SENTINEL_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / f"llm-sentinel-{os.getuid()}"
+    if taken_by == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    assert meeting_place() == tmp_path / "cache"
 
 
 def test_a_stranger_on_our_port_is_not_us() -> None:
