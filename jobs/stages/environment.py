@@ -65,6 +65,15 @@ def border(t_env: StreamTableEnvironment, table: Table) -> DataStream:
     return DataStream(t_env._j_tenv.toDataStream(table._j_table, data_type))
 
 
+def in_one_subtask(stream: DataStream, name: str) -> None:
+    """Runs what stands between the stream's last exchange and its end in one subtask, however many slots the job has; `name` is shown for it."""
+    transformation = stream._j_data_stream.getTransformation()
+    transformation.setName(name)
+    while transformation.getClass().getSimpleName() != "PartitionTransformation":
+        transformation.setParallelism(1)
+        (transformation,) = transformation.getInputs()
+
+
 def rows_for_python(t_env: StreamTableEnvironment, table: Table) -> DataStream:
     """A table as a stream of rows that Python operators read."""
     return t_env.to_data_stream(table)

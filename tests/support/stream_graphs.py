@@ -25,6 +25,8 @@ def main() -> None:
                 "name": node.getOperatorName(),
                 "uid": node.getTransformationUID(),
                 "max_parallelism": node.getMaxParallelism(),
+                "parallelism": node.getParallelism(),
+                "description": node.getOperatorDescription(),
             }
             for node in nodes
         ]

@@ -32,6 +32,7 @@ ORDER = (
     "test_planted_values",
     "test_split_topology",
     "test_secured_kafka",
+    "test_idle_source",
 )
 
 

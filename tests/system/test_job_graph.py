@@ -86,7 +86,7 @@ def graphs(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """Operators of every topology, as its client builds them."""
     folder = tmp_path_factory.mktemp("graphs")
     context = Context(stack.layout, require_state(stack.layout).ports, java_home())
-    flink_conf.write(flink_conf.job_config(context, "standalone", "graphs"), folder)
+    flink_conf.write(flink_conf.job_config(context, "standalone", "graphs", parallelism=2), folder)
     command = [sys.executable, "-m", "tests.support.stream_graphs", str(folder / "graphs.json"), *TOPOLOGIES]
     environment = flink_conf.flink_environment(context, folder)
     done = subprocess.run(command, env=environment, cwd=project_root(), capture_output=True, text=True, timeout=600, check=False)
@@ -111,6 +111,14 @@ def test_blocks_are_gathered_behind_the_exchange(graphs: dict[str, list[dict[str
     # In two steps Flink joins those of three seconds at a time in the thread of the hop, and single events wait for it.
     names = [operator["name"] for operator in graphs[topology] if "WindowAggregate" in operator["name"]]
     assert len(names) == 1 and names[0].startswith("WindowAggregate"), names
+
+
+@pytest.mark.parametrize("topology", ["standalone", "detection", "rollup"])
+def test_lateness_is_judged_in_one_subtask(graphs: dict[str, list[dict[str, Any]]], topology: str) -> None:
+    # Each of several has its own event time for a moment, and a window may have gone on by that of another.
+    judging = [operator["parallelism"] for operator in graphs[topology] if "CURRENT_WATERMARK" in operator["description"]]
+    windows = [operator["parallelism"] for operator in graphs[topology] if "WindowAggregate" in operator["name"]]
+    assert judging == [1] and windows == [2]
 
 
 def test_checkpoints_are_exactly_once_and_kept(stack: Stack, job: str) -> None:
