@@ -66,7 +66,10 @@ def border(t_env: StreamTableEnvironment, table: Table) -> DataStream:
 
 
 def in_one_subtask(stream: DataStream, name: str) -> None:
-    """Runs what stands between the stream's last exchange and its end in one subtask, however many slots the job has; `name` is shown for it."""
+    """Runs what stands between the stream's last exchange and its end in one subtask, however many slots the job has; `name` is shown for it.
+
+    Raises ValueError when there is no exchange before it.
+    """
     transformation = stream._j_data_stream.getTransformation()
     transformation.setName(name)
     while transformation.getClass().getSimpleName() != "PartitionTransformation":

@@ -99,7 +99,7 @@ class FlinkRest:
     def late_dropped(self, job_id: str) -> int:
         """Rows that came too late for a window, which drops them, since the job's last start: `numLateRecordsDropped` of all its windows.
 
-        What a subtask merged of one key and window before it came there is one row.
+        Of a window planned in two steps what the first one merged is one row; ours are planned in one.
         """
         dropped = 0
         for vertex in self.call(f"/jobs/{job_id}").get("vertices", []):

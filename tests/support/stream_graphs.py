@@ -24,7 +24,6 @@ def main() -> None:
                 "id": node.getId(),
                 "name": node.getOperatorName(),
                 "uid": node.getTransformationUID(),
-                "max_parallelism": node.getMaxParallelism(),
                 "parallelism": node.getParallelism(),
                 "description": node.getOperatorDescription(),
             }
